@@ -1,0 +1,175 @@
+//! Which encoded pictures arrived and what became of them: `seq` and the loss account.
+//!
+//! Access units are counted where they enter the decoder, frames where they leave it. A decoder gives frames in
+//! the order of their pts, so when a frame comes out, every earlier access unit has had its turn: those that
+//! were held back before the decoder are `undecoded`, those it swallowed are `corrupt`.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use sightline_schema::{SkipReason, Skipped};
+
+/// What happened to an access unit before the decoder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It was given to the decoder.
+    Decoding,
+    /// It was dropped by plan.
+    Undecoded,
+}
+
+impl Fate {
+    fn reason(self) -> SkipReason {
+        match self {
+            Fate::Decoding => SkipReason::Corrupt,
+            Fate::Undecoded => SkipReason::Undecoded,
+        }
+    }
+}
+
+/// The account of one camera and epoch. It lives through reconnects.
+#[derive(Debug, Default)]
+pub struct AccessUnits {
+    arrivals: u64,
+    next_seq: u64,
+    /// By pts, then by arrival, since cameras repeat a pts.
+    timed: BTreeMap<(u64, u64), Fate>,
+    untimed: VecDeque<Fate>,
+    /// Settled without a frame, not yet on a frame's account.
+    owed: Skipped,
+}
+
+impl AccessUnits {
+    /// An access unit reached the decoder's door. `pts` is in ns, as the demuxer or depayloader gave it.
+    pub fn arrived(&mut self, pts: Option<u64>, fate: Fate) {
+        self.arrivals += 1;
+        match pts {
+            Some(pts) => {
+                self.timed.insert((pts, self.arrivals), fate);
+            }
+            None => self.untimed.push_back(fate),
+        }
+    }
+
+    /// A frame came out. Gives its `seq` and what was skipped since the frame before it.
+    pub fn decoded(&mut self, pts: Option<u64>) -> (u64, Skipped) {
+        if let Some(pts) = pts {
+            while let Some(entry) = self.timed.first_entry() {
+                if entry.key().0 > pts {
+                    break;
+                }
+                let exact = entry.key().0 == pts;
+                let fate = entry.remove();
+                if exact && fate == Fate::Decoding {
+                    return self.next();
+                }
+                self.settle(fate);
+            }
+        }
+        // Without a pts of its own the frame stands for the oldest access unit in the decoder.
+        while let Some(fate) = self.untimed.pop_front() {
+            if fate == Fate::Decoding {
+                break;
+            }
+            self.settle(fate);
+        }
+        self.next()
+    }
+
+    /// A frame that no decoder gave: raw video, test patterns.
+    pub fn raw(&mut self) -> (u64, Skipped) {
+        self.arrivals += 1;
+        self.next()
+    }
+
+    /// The decoder is gone: what it still held will not come out.
+    pub fn abandon(&mut self) {
+        for fate in std::mem::take(&mut self.timed).into_values() {
+            self.settle(fate);
+        }
+        for fate in std::mem::take(&mut self.untimed) {
+            self.settle(fate);
+        }
+    }
+
+    /// What is on nobody's account yet; after [`AccessUnits::abandon`], everything since the last frame.
+    pub fn take_owed(&mut self) -> Skipped {
+        std::mem::take(&mut self.owed)
+    }
+
+    pub fn arrivals(&self) -> u64 {
+        self.arrivals
+    }
+
+    fn settle(&mut self, fate: Fate) {
+        self.owed.add(fate.reason(), 1);
+        self.next_seq += 1;
+    }
+
+    fn next(&mut self) -> (u64, Skipped) {
+        let seq = self.next_seq;
+        self.next_seq += 1;
+        (seq, self.take_owed())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn corrupt(n: u64) -> Skipped {
+        Skipped { corrupt: n, ..Skipped::default() }
+    }
+
+    #[test]
+    fn reordered_pictures_are_counted_in_the_order_they_are_shown() {
+        let mut units = AccessUnits::default();
+        for pts in [0, 3, 1, 2] {
+            units.arrived(Some(pts), Fate::Decoding);
+        }
+        let seqs: Vec<_> = (0..4).map(|pts| units.decoded(Some(pts))).collect();
+        assert_eq!(seqs, (0..4).map(|seq| (seq, Skipped::default())).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn what_the_decoder_swallows_is_corrupt_and_the_sum_closes() {
+        let mut units = AccessUnits::default();
+        for pts in 0..6 {
+            units.arrived(Some(pts), Fate::Decoding);
+        }
+        assert_eq!(units.decoded(Some(0)), (0, Skipped::default()));
+        assert_eq!(units.decoded(Some(3)), (3, corrupt(2)));
+        units.abandon();
+        assert_eq!(units.take_owed(), corrupt(2));
+        assert_eq!(units.arrivals(), 6);
+    }
+
+    #[test]
+    fn what_is_held_back_is_undecoded() {
+        let mut units = AccessUnits::default();
+        units.arrived(Some(0), Fate::Decoding);
+        units.arrived(Some(1), Fate::Undecoded);
+        units.arrived(Some(2), Fate::Undecoded);
+        units.arrived(Some(3), Fate::Decoding);
+        assert_eq!(units.decoded(Some(0)).0, 0);
+        assert_eq!(units.decoded(Some(3)), (3, Skipped { undecoded: 2, ..Skipped::default() }));
+    }
+
+    #[test]
+    fn a_repeated_pts_is_two_pictures() {
+        let mut units = AccessUnits::default();
+        units.arrived(Some(5), Fate::Decoding);
+        units.arrived(Some(5), Fate::Decoding);
+        assert_eq!(units.decoded(Some(5)).0, 0);
+        assert_eq!(units.decoded(Some(5)), (1, Skipped::default()));
+    }
+
+    #[test]
+    fn pictures_without_pts_are_counted_in_order() {
+        let mut units = AccessUnits::default();
+        units.arrived(None, Fate::Decoding);
+        units.arrived(None, Fate::Undecoded);
+        units.arrived(None, Fate::Decoding);
+        assert_eq!(units.decoded(Some(40)).0, 0);
+        assert_eq!(units.decoded(None), (2, Skipped { undecoded: 1, ..Skipped::default() }));
+    }
+}

@@ -1,0 +1,219 @@
+//! A model, understood once, from which each worker gets a session.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use ort::environment::Environment;
+use ort::session::Session;
+use ort::session::builder::GraphOptimizationLevel;
+use ort::value::{TensorElementType, ValueType};
+use sha2::{Digest as _, Sha256};
+use sightline_schema::ModelFacts;
+
+use super::device::{Device, DeviceChoice};
+use super::facts::{Element, ImageSize, ModelDescription, ModelPlan, Overrides, Refusal, TensorFacts, understand};
+use super::head::Head;
+use super::inspect::Inspection;
+use super::runtime::{self, RuntimeError};
+use super::session::DetectSession;
+use crate::letterbox::InputSize;
+
+/// How a model is opened.
+#[derive(Clone, Debug)]
+pub struct ModelOptions {
+    pub path: PathBuf,
+    pub head: Option<Head>,
+    pub names: Option<Vec<String>>,
+    pub imgsz: Option<ImageSize>,
+    pub device: DeviceChoice,
+    /// The ONNX Runtime library, where it is not in its usual places.
+    pub runtime: Option<PathBuf>,
+}
+
+/// Why a model can't be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ModelError {
+    #[error("model {path}: {reason}")]
+    Unreadable { path: String, reason: String },
+    #[error("model {path}: {refusal}")]
+    Refused { path: String, refusal: Refusal },
+    #[error("device {device}: {reason}")]
+    Device { device: String, reason: String },
+    #[error(transparent)]
+    Runtime(#[from] RuntimeError),
+    #[error("{0}")]
+    Internal(String),
+}
+
+/// A model that can be used, on the device that runs it.
+pub struct Model {
+    environment: &'static Environment,
+    path: PathBuf,
+    plan: Arc<ModelPlan>,
+    facts: ModelFacts,
+    classes: Arc<[String]>,
+    device: Device,
+}
+
+impl Model {
+    /// Reads a model, tells its head, and proves that the device runs it.
+    pub fn open(options: &ModelOptions) -> Result<Self, ModelError> {
+        let bytes = read(&options.path)?;
+        let environment = runtime::environment(options.runtime.as_deref())?;
+        let (session, device) = first_session(environment, options)?;
+        let description = describe(&session);
+        let plan = understand(&description, &overrides(options)).map_err(|refusal| ModelError::Refused {
+            path: options.path.display().to_string(),
+            refusal,
+        })?;
+        // Where streams decide, the square stands for them.
+        let shown = plan.fixed_input().unwrap_or_else(|| plan.input_for((1, 1)));
+        let facts = ModelFacts {
+            name: options.path.file_stem().map_or_else(String::new, |stem| stem.to_string_lossy().into_owned()),
+            sha256: Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect(),
+            head: plan.head.as_str().to_owned(),
+            input: [shown.height, shown.width],
+            classes: plan.classes.clone(),
+        };
+        let classes = plan.classes.clone().into();
+        Ok(Self { environment, path: options.path.clone(), plan: Arc::new(plan), facts, classes, device })
+    }
+
+    /// What a model says of itself, usable or not.
+    pub fn inspect(options: &ModelOptions) -> Result<Inspection, ModelError> {
+        let bytes = read(&options.path)?;
+        let environment = runtime::environment(options.runtime.as_deref())?;
+        let (session, device) = first_session(environment, options)?;
+        let description = describe(&session);
+        let understood = understand(&description, &overrides(options));
+        Ok(Inspection::new(&options.path, bytes.len() as u64, description, understood, device))
+    }
+
+    pub fn facts(&self) -> ModelFacts {
+        self.facts.clone()
+    }
+
+    /// Class names by id.
+    pub fn classes(&self) -> Arc<[String]> {
+        self.classes.clone()
+    }
+
+    pub fn device(&self) -> Device {
+        self.device
+    }
+
+    /// The tensor shape for a stream of this size.
+    pub fn input_for(&self, source: (u32, u32)) -> InputSize {
+        self.plan.input_for(source)
+    }
+
+    /// A session for one worker: one thread, so that workers and not operators share the cores.
+    pub fn session(&self) -> Result<DetectSession, ModelError> {
+        let session = build(self.environment, &self.path, self.device)?;
+        Ok(DetectSession::new(session, self.plan.clone()))
+    }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, ModelError> {
+    let unreadable = |reason: String| ModelError::Unreadable { path: path.display().to_string(), reason };
+    let bytes = std::fs::read(path).map_err(|error| match error.kind() {
+        std::io::ErrorKind::NotFound => unreadable("there is no such file".into()),
+        _ => unreadable(format!("it can't be read: {error}")),
+    })?;
+    if bytes.is_empty() {
+        return Err(unreadable("the file is empty".into()));
+    }
+    Ok(bytes)
+}
+
+fn overrides(options: &ModelOptions) -> Overrides {
+    Overrides { head: options.head, names: options.names.clone(), imgsz: options.imgsz }
+}
+
+/// A session on the wanted device; with `auto`, on the first that takes the model.
+fn first_session(environment: &Environment, options: &ModelOptions) -> Result<(Session, Device), ModelError> {
+    match options.device {
+        DeviceChoice::Is(device) => Ok((build(environment, &options.path, device)?, device)),
+        DeviceChoice::Auto => {
+            let cuda = Device::Cuda(0);
+            if cuda.is_built_in() {
+                match build(environment, &options.path, cuda) {
+                    Ok(session) => return Ok((session, cuda)),
+                    Err(error) => tracing::info!(%error, "not on cuda:0, so on the cpu"),
+                }
+            }
+            Ok((build(environment, &options.path, Device::Cpu)?, Device::Cpu))
+        }
+    }
+}
+
+fn build(environment: &Environment, path: &Path, device: Device) -> Result<Session, ModelError> {
+    let internal = |error: String| ModelError::Internal(format!("ONNX Runtime: {error}"));
+    let mut builder = Session::builder(environment)
+        .map_err(|error| internal(error.to_string()))?
+        .with_optimization_level(GraphOptimizationLevel::All)
+        .and_then(|builder| builder.with_intra_threads(1))
+        .and_then(|builder| builder.with_inter_threads(1))
+        .map_err(|error| internal(error.to_string()))?;
+    if let Some(provider) = device.execution_provider() {
+        let refused = |reason: String| ModelError::Device { device: device.to_string(), reason };
+        if !device.is_built_in() {
+            return Err(refused(format!(
+                "the loaded ONNX Runtime was built without it; install {} and name its library with --onnxruntime, \
+                 or choose --device cpu",
+                device.package()
+            )));
+        }
+        builder = builder
+            .with_config_entry("session.disable_cpu_ep_fallback", "1")
+            .and_then(|builder| builder.with_execution_providers([provider]))
+            .map_err(|error| refused(error.to_string()))?;
+        return builder.commit_from_file(path).map_err(|error| {
+            refused(format!("it does not run all of {}: {}", path.display(), short(&error.to_string())))
+        });
+    }
+    builder.commit_from_file(path).map_err(|error| ModelError::Unreadable {
+        path: path.display().to_string(),
+        reason: format!("it is no ONNX model that can be run: {}", short(&error.to_string())),
+    })
+}
+
+/// ONNX Runtime's first sentence; the rest is its own source files.
+fn short(message: &str) -> String {
+    let line = message.lines().next().unwrap_or(message).trim();
+    let mut text: String = line.chars().take(300).collect();
+    if text.len() < line.len() {
+        text.push('…');
+    }
+    text
+}
+
+fn describe(session: &Session) -> ModelDescription {
+    let tensor = |name: &str, kind: &ValueType| {
+        let element = match kind.tensor_type() {
+            Some(TensorElementType::Float32) => Element::F32,
+            Some(TensorElementType::Float16) => Element::F16,
+            Some(TensorElementType::Int64) => Element::I64,
+            other => Element::Other(other.map_or_else(|| "no tensor".to_owned(), |ty| ty.to_string())),
+        };
+        let dims = kind.tensor_shape().map(|shape| shape.iter().map(|dim| u64::try_from(*dim).ok()).collect());
+        TensorFacts { name: name.to_owned(), element, dims: dims.unwrap_or_default() }
+    };
+    let metadata = session.metadata().ok();
+    let metadata = metadata.as_ref().map(|metadata| {
+        let keys = metadata.custom_keys().unwrap_or_default();
+        keys.into_iter().filter_map(|key| Some((key.clone(), metadata.custom(&key)?))).collect()
+    });
+    ModelDescription {
+        inputs: session.inputs().iter().map(|input| tensor(input.name(), input.dtype())).collect(),
+        outputs: session.outputs().iter().map(|output| tensor(output.name(), output.dtype())).collect(),
+        metadata: metadata.unwrap_or_default(),
+    }
+}
+
+impl fmt::Debug for Model {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} on {}", self.path.display(), self.device)
+    }
+}

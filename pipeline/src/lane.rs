@@ -1,0 +1,163 @@
+//! One camera's way behind the detector: back into order, tracked, given to its outlet.
+
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use sightline_schema::{SkipReason, Skipped, TrackRef};
+
+use crate::cpu::CpuTime;
+use crate::detection::Detection;
+use crate::detect::Thresholds;
+use crate::frame::{End, Frame, Mark};
+use crate::metrics::CameraMetrics;
+use crate::sequence::Sequence;
+use crate::track::{Tracker, TrackerConfig};
+
+/// Time that a frame's detection took, by step.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct DetectTimes {
+    pub letterbox: Duration,
+    pub session: Duration,
+    pub head: Duration,
+    /// CPU of all three, on the worker's own thread.
+    pub cpu: CpuTime,
+}
+
+/// What a worker made of one item.
+#[derive(Debug)]
+pub enum Outcome {
+    Detected { frame: Frame, detections: Vec<Detection>, times: DetectTimes },
+    /// The detector failed on this frame.
+    Failed { frame: Frame },
+    Mark(Mark),
+    End(End),
+}
+
+/// A frame with everything known of it.
+#[derive(Debug)]
+pub struct Tracked<'a> {
+    pub frame: &'a Frame,
+    /// Everything since the previous frame that got out, this frame not counted.
+    pub skipped: Skipped,
+    /// At or above the output threshold, each with its track.
+    pub detections: &'a [(Detection, Option<TrackRef>)],
+    pub times: DetectTimes,
+    pub track_time: Duration,
+}
+
+/// A frame did not get out; it goes onto the account of the next.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Unpublished;
+
+/// Where a camera's results go.
+pub trait Outlet: Send {
+    fn frame(&mut self, tracked: &Tracked<'_>) -> Result<(), Unpublished>;
+    fn mark(&mut self, mark: &Mark);
+    fn end(&mut self, end: &End);
+}
+
+/// What a lane does with its detections.
+#[derive(Clone, Debug)]
+pub struct LaneSettings {
+    pub thresholds: Thresholds,
+    pub track: bool,
+}
+
+pub struct Lane {
+    settings: LaneSettings,
+    metrics: Arc<CameraMetrics>,
+    inner: Mutex<Inner>,
+    ended: Condvar,
+}
+
+struct Inner {
+    sequence: Sequence<Outcome>,
+    tracker: Option<Tracker>,
+    owed: Skipped,
+    outlet: Box<dyn Outlet>,
+    ended: bool,
+}
+
+impl Lane {
+    pub fn new(settings: LaneSettings, metrics: Arc<CameraMetrics>, outlet: Box<dyn Outlet>) -> Self {
+        let inner = Inner {
+            sequence: Sequence::default(),
+            tracker: None,
+            owed: Skipped::default(),
+            outlet,
+            ended: false,
+        };
+        Self { settings, metrics, inner: Mutex::new(inner), ended: Condvar::new() }
+    }
+
+    pub fn thresholds(&self) -> &Thresholds {
+        &self.settings.thresholds
+    }
+
+    /// Takes what a worker made of a ticket; whatever is now in order goes on, on this thread.
+    pub fn complete(&self, ticket: u64, outcome: Outcome) {
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        inner.sequence.insert(ticket, outcome);
+        while let Some(outcome) = inner.sequence.pop() {
+            match outcome {
+                Outcome::Detected { frame, detections, times } => {
+                    self.detected(&mut inner, &frame, &detections, times);
+                }
+                Outcome::Failed { frame } => {
+                    inner.owed.merge(&frame.skipped);
+                    inner.owed.add(SkipReason::Corrupt, 1);
+                }
+                Outcome::Mark(mark) => inner.outlet.mark(&mark),
+                Outcome::End(mut end) => {
+                    end.skipped.merge(&std::mem::take(&mut inner.owed));
+                    self.metrics.skipped(&end.skipped);
+                    inner.outlet.end(&end);
+                    inner.ended = true;
+                    self.ended.notify_all();
+                }
+            }
+        }
+    }
+
+    /// Waits until the end went out. False when it did not in time.
+    pub fn wait_for_end(&self, patience: Duration) -> bool {
+        let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        let (inner, _) = self
+            .ended
+            .wait_timeout_while(inner, patience, |inner| !inner.ended)
+            .unwrap_or_else(PoisonError::into_inner);
+        inner.ended
+    }
+
+    fn detected(&self, inner: &mut Inner, frame: &Frame, detections: &[Detection], times: DetectTimes) {
+        let started = Instant::now();
+        let tracks = self.track(inner, frame, detections);
+        let track_time = started.elapsed();
+        let shown: Vec<_> = detections
+            .iter()
+            .copied()
+            .zip(tracks)
+            .filter(|(detection, _)| self.settings.thresholds.shows(detection))
+            .collect();
+        let mut skipped = std::mem::take(&mut inner.owed);
+        skipped.merge(&frame.skipped);
+        let tracked = Tracked { frame, skipped, detections: &shown, times, track_time };
+        match inner.outlet.frame(&tracked) {
+            Ok(()) => self.metrics.frame(&tracked),
+            Err(Unpublished) => {
+                inner.owed = skipped;
+                inner.owed.add(SkipReason::Unpublished, 1);
+            }
+        }
+    }
+
+    fn track(&self, inner: &mut Inner, frame: &Frame, detections: &[Detection]) -> Vec<Option<TrackRef>> {
+        if !self.settings.track {
+            return vec![None; detections.len()];
+        }
+        let size = frame.size();
+        let tracker = inner.tracker.get_or_insert_with(|| Tracker::new(TrackerConfig::default(), size));
+        tracker.set_frame_size(size);
+        tracker.update(frame.pts_us, detections)
+    }
+}

@@ -1,0 +1,31 @@
+//! camera → frames → detections → tracks → Kafka.
+//!
+//! One file per stage, each holding only its successor; `topology` alone knows them all. Modules without native
+//! libraries, clocks or I/O are marked as pure in `docs/ARCHITECTURE.md` and are tested with plain values.
+
+pub mod access_units;
+pub mod annotate;
+pub mod batch;
+pub mod bench;
+pub mod clock;
+pub mod cpu;
+pub mod detect;
+pub mod detection;
+pub mod error;
+pub mod evaluate;
+pub mod frame;
+pub mod gate;
+pub mod lane;
+pub mod letterbox;
+pub mod metrics;
+pub mod mot;
+pub mod publish;
+pub mod reader;
+pub mod result;
+pub mod sequence;
+pub mod source;
+pub mod status;
+pub mod stream;
+pub mod topology;
+pub mod track;
+pub mod workers;

@@ -1,0 +1,293 @@
+//! What the pipeline counts, for Prometheus and for the live table. `docs/METRICS.md` spells it out.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::{Registry, Unit};
+use sightline_schema::{CameraState, ErrorCode, LastResult, SkipReason, Skipped, Timestamp};
+
+use crate::lane::{DetectTimes, Tracked};
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByCamera {
+    camera: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByReason {
+    camera: String,
+    reason: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByState {
+    state: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByCode {
+    camera: String,
+    code: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByStage {
+    stage: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByTopic {
+    topic: String,
+}
+
+/// The metrics of one process. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct PipelineMetrics {
+    arrived: Family<ByCamera, Counter>,
+    published: Family<ByCamera, Counter>,
+    skipped: Family<ByReason, Counter>,
+    detections: Family<ByCamera, Counter>,
+    errors: Family<ByCode, Counter>,
+    cameras: Family<ByState, Gauge>,
+    stages: Family<ByStage, Histogram>,
+    result_latency: Family<ByCamera, Histogram>,
+    acknowledged_latency: Histogram,
+    acknowledged: Family<ByTopic, Counter>,
+    refused: Family<ByTopic, Counter>,
+    in_flight: Gauge,
+    by_name: Arc<Mutex<BTreeMap<String, Arc<CameraMetrics>>>>,
+}
+
+impl PipelineMetrics {
+    /// Registers everything under `sightline_pipeline`.
+    pub fn register(registry: &mut Registry) -> Self {
+        let new_latency: fn() -> Histogram = || Histogram::new(exponential_buckets(0.005, 2.0, 13));
+        let new_stage: fn() -> Histogram = || Histogram::new(exponential_buckets(0.000_05, 2.0, 16));
+        let metrics = Self {
+            arrived: Family::default(),
+            published: Family::default(),
+            skipped: Family::default(),
+            detections: Family::default(),
+            errors: Family::default(),
+            cameras: Family::default(),
+            stages: Family::new_with_constructor(new_stage),
+            result_latency: Family::new_with_constructor(new_latency),
+            acknowledged_latency: new_latency(),
+            acknowledged: Family::default(),
+            refused: Family::default(),
+            in_flight: Gauge::default(),
+            by_name: Arc::default(),
+        };
+        let r = registry.sub_registry_with_prefix("sightline_pipeline");
+        r.register("frames_arrived", "Access units that arrived, decoded or not", metrics.arrived.clone());
+        r.register("frames_published", "Frame records handed on", metrics.published.clone());
+        r.register("frames_skipped", "Access units without a frame record, by reason", metrics.skipped.clone());
+        r.register("detections", "Detections at or above the output threshold", metrics.detections.clone());
+        r.register("camera_errors", "Failed runs of a camera, by error code", metrics.errors.clone());
+        r.register("cameras", "Cameras of this process, by state", metrics.cameras.clone());
+        r.register_with_unit(
+            "stage",
+            "Time of one frame in a stage (letterbox, session, head, track)",
+            Unit::Seconds,
+            metrics.stages.clone(),
+        );
+        r.register_with_unit(
+            "result_latency",
+            "From capture to the result being ready",
+            Unit::Seconds,
+            metrics.result_latency.clone(),
+        );
+        r.register_with_unit(
+            "acknowledged_latency",
+            "From capture to Kafka's acknowledgement, live cameras",
+            Unit::Seconds,
+            metrics.acknowledged_latency.clone(),
+        );
+        r.register("records_acknowledged", "Records that Kafka acknowledged", metrics.acknowledged.clone());
+        r.register("records_refused", "Records that were given up", metrics.refused.clone());
+        r.register("records_in_flight", "Records not acknowledged yet", metrics.in_flight.clone());
+        metrics
+    }
+
+    /// The metrics of one camera, the same for all who ask. Its series start at zero, so that a rate sees the first frame.
+    pub fn camera(&self, camera: &str) -> Arc<CameraMetrics> {
+        let mut by_name = self.by_name.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = by_name.get(camera) {
+            return known.clone();
+        }
+        let by_camera = ByCamera { camera: camera.to_owned() };
+        let skipped = SkipReason::ALL.map(|reason| {
+            self.skipped
+                .get_or_create_owned(&ByReason { camera: camera.to_owned(), reason: reason.as_str() })
+        });
+        let metrics = Arc::new(CameraMetrics {
+            camera: camera.to_owned(),
+            arrived: self.arrived.get_or_create_owned(&by_camera),
+            published: self.published.get_or_create_owned(&by_camera),
+            detections: self.detections.get_or_create_owned(&by_camera),
+            latency: self.result_latency.get_or_create_owned(&by_camera),
+            skipped,
+            errors: self.errors.clone(),
+            cameras: self.cameras.clone(),
+            stages: self.stages.clone(),
+            recent: Mutex::default(),
+            last_seq: AtomicU64::new(0),
+            last_at: AtomicI64::new(i64::MIN),
+            first_at: AtomicI64::new(i64::MIN),
+            state: Mutex::new(None),
+        });
+        by_name.insert(camera.to_owned(), metrics.clone());
+        metrics
+    }
+
+    pub fn acknowledged(&self, topic: &str, captured_to_ack: Option<Duration>) {
+        self.acknowledged.get_or_create(&ByTopic { topic: topic.to_owned() }).inc();
+        if let Some(latency) = captured_to_ack {
+            self.acknowledged_latency.observe(latency.as_secs_f64());
+        }
+    }
+
+    pub fn refused(&self, topic: &str) {
+        self.refused.get_or_create(&ByTopic { topic: topic.to_owned() }).inc();
+    }
+
+    pub fn in_flight(&self, records: usize) {
+        self.in_flight.set(i64::try_from(records).unwrap_or(i64::MAX));
+    }
+}
+
+/// The metrics of one camera, and what the table and its status say of it.
+#[derive(Debug)]
+pub struct CameraMetrics {
+    camera: String,
+    arrived: Counter,
+    published: Counter,
+    detections: Counter,
+    latency: Histogram,
+    skipped: [Counter; SkipReason::ALL.len()],
+    errors: Family<ByCode, Counter>,
+    cameras: Family<ByState, Gauge>,
+    stages: Family<ByStage, Histogram>,
+    recent: Mutex<VecDeque<f32>>,
+    last_seq: AtomicU64,
+    last_at: AtomicI64,
+    first_at: AtomicI64,
+    state: Mutex<Option<CameraState>>,
+}
+
+/// Latencies the table's percentiles are taken from.
+const RECENT: usize = 256;
+
+/// A camera's figures at one moment.
+#[derive(Clone, Debug)]
+pub struct CameraFigures {
+    pub camera: String,
+    pub state: Option<CameraState>,
+    pub arrived: u64,
+    pub published: u64,
+    pub detections: u64,
+    pub skipped: Skipped,
+    /// Capture to result over the last frames, seconds.
+    pub latency_p50_s: Option<f32>,
+    pub latency_p99_s: Option<f32>,
+}
+
+impl CameraMetrics {
+    pub fn camera(&self) -> &str {
+        &self.camera
+    }
+
+    /// Access units arrived.
+    pub fn arrived(&self, count: u64) {
+        self.arrived.inc_by(count);
+    }
+
+    /// A frame's result got out.
+    pub fn frame(&self, tracked: &Tracked<'_>) {
+        self.published.inc();
+        self.detections.inc_by(tracked.detections.len() as u64);
+        self.skipped(&tracked.skipped);
+        let DetectTimes { letterbox, session, head, .. } = tracked.times;
+        let stages = [("letterbox", letterbox), ("session", session), ("head", head), ("track", tracked.track_time)];
+        for (stage, time) in stages {
+            self.stages.get_or_create(&ByStage { stage }).observe(time.as_secs_f64());
+        }
+        let at = tracked.frame.captured_at;
+        self.last_seq.store(tracked.frame.seq, Ordering::Relaxed);
+        let _ = self.first_at.compare_exchange(i64::MIN, at.as_micros(), Ordering::Release, Ordering::Relaxed);
+        self.last_at.store(at.as_micros(), Ordering::Release);
+    }
+
+    /// From capture to result, for live cameras.
+    pub fn latency(&self, latency: Duration) {
+        self.latency.observe(latency.as_secs_f64());
+        let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        if recent.len() == RECENT {
+            recent.pop_front();
+        }
+        recent.push_back(latency.as_secs_f32());
+    }
+
+    pub fn skipped(&self, skipped: &Skipped) {
+        for (counter, reason) in self.skipped.iter().zip(SkipReason::ALL) {
+            counter.inc_by(skipped.get(reason));
+        }
+    }
+
+    pub fn error(&self, code: ErrorCode) {
+        self.errors.get_or_create(&ByCode { camera: self.camera.clone(), code: code.as_str() }).inc();
+    }
+
+    pub fn state(&self, state: CameraState) {
+        let mut now = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(before) = now.replace(state) {
+            self.cameras.get_or_create(&ByState { state: before.as_str() }).dec();
+        }
+        self.cameras.get_or_create(&ByState { state: state.as_str() }).inc();
+    }
+
+    /// The capture time of the first result, once there is one.
+    pub fn first_result(&self) -> Option<Timestamp> {
+        let at = self.first_at.load(Ordering::Acquire);
+        (at != i64::MIN).then(|| Timestamp::from_micros(at))
+    }
+
+    pub fn last_result(&self) -> Option<LastResult> {
+        let at = self.last_at.load(Ordering::Acquire);
+        (at != i64::MIN).then(|| LastResult {
+            seq: self.last_seq.load(Ordering::Relaxed),
+            captured_at: Timestamp::from_micros(at),
+        })
+    }
+
+    pub fn figures(&self) -> CameraFigures {
+        let mut recent: Vec<f32> =
+            self.recent.lock().unwrap_or_else(PoisonError::into_inner).iter().copied().collect();
+        recent.sort_by(f32::total_cmp);
+        let quantile = |q: f64| {
+            let last = recent.len().checked_sub(1)?;
+            recent.get((last as f64 * q).round() as usize).copied()
+        };
+        let mut skipped = Skipped::default();
+        for (counter, reason) in self.skipped.iter().zip(SkipReason::ALL) {
+            skipped.add(reason, counter.get());
+        }
+        CameraFigures {
+            camera: self.camera.clone(),
+            state: *self.state.lock().unwrap_or_else(PoisonError::into_inner),
+            arrived: self.arrived.get(),
+            published: self.published.get(),
+            detections: self.detections.get(),
+            skipped,
+            latency_p50_s: quantile(0.5),
+            latency_p99_s: quantile(0.99),
+        }
+    }
+}

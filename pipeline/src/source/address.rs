@@ -1,0 +1,141 @@
+//! Where a stream is read from, with the password kept apart.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use sightline_schema::{InlineCredentials, split_credentials};
+use url::Url;
+
+/// How an address is opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// `rtsp://`, `rtsps://`: live.
+    Rtsp,
+    /// `http://`, `https://`: a file or a playlist on a server.
+    Http,
+    /// A local file.
+    File,
+    /// `test://PATTERN[?frames=N&fps=F&size=WxH]`: a pattern made here.
+    Test,
+}
+
+/// Why an address can't be used.
+#[derive(Debug, thiserror::Error)]
+pub enum AddressError {
+    #[error("{0}: not an address; give a file, rtsp://, rtsps://, http(s)://, file:// or test://")]
+    NotAnAddress(String),
+    #[error("{address}: the scheme {scheme}:// is not known; use rtsp, rtsps, http, https, file or test")]
+    UnknownScheme { address: String, scheme: String },
+}
+
+/// An address without credentials, and the credentials beside it.
+#[derive(Clone)]
+pub struct Address {
+    kind: Kind,
+    uri: String,
+    shown: String,
+    credentials: Option<InlineCredentials>,
+}
+
+impl Address {
+    /// Reads what a person typed: a path or a URI. Credentials in it are taken out.
+    pub fn parse(given: &str) -> Result<Self, AddressError> {
+        let (clean, credentials) = split_credentials(given);
+        let Some((scheme, rest)) = clean.split_once("://") else {
+            let uri = Url::from_file_path(absolute(Path::new(&clean)))
+                .map_err(|()| AddressError::NotAnAddress(clean.clone()))?;
+            return Ok(Self { kind: Kind::File, uri: uri.into(), shown: clean, credentials: None });
+        };
+        let kind = match scheme.to_ascii_lowercase().as_str() {
+            "rtsp" | "rtsps" => Kind::Rtsp,
+            "http" | "https" => Kind::Http,
+            "file" => Kind::File,
+            "test" => Kind::Test,
+            _ => {
+                return Err(AddressError::UnknownScheme {
+                    scheme: scheme.to_owned(),
+                    address: clean.clone(),
+                });
+            }
+        };
+        if rest.is_empty() {
+            return Err(AddressError::NotAnAddress(clean));
+        }
+        Ok(Self { kind, uri: clean.clone(), shown: clean, credentials })
+    }
+
+    #[must_use]
+    pub fn with_credentials(mut self, credentials: Option<InlineCredentials>) -> Self {
+        if credentials.is_some() {
+            self.credentials = credentials;
+        }
+        self
+    }
+
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// The URI to open, without credentials.
+    pub fn uri(&self) -> &str {
+        &self.uri
+    }
+
+    pub fn credentials(&self) -> Option<&InlineCredentials> {
+        self.credentials.as_ref()
+    }
+
+    /// The path of a local file.
+    pub fn path(&self) -> Option<PathBuf> {
+        (self.kind == Kind::File).then(|| Url::parse(&self.uri).ok()?.to_file_path().ok())?
+    }
+
+    /// Frames keep coming whether they are taken or not.
+    pub fn is_live(&self) -> bool {
+        self.kind == Kind::Rtsp
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.shown)
+    }
+}
+
+impl fmt::Debug for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.shown)
+    }
+}
+
+fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn passwords_are_not_part_of_what_is_shown_or_opened() {
+        let address = Address::parse("rtsp://ann:s3cret@10.0.0.5/stream").unwrap();
+        assert_eq!(address.kind(), Kind::Rtsp);
+        assert_eq!(address.uri(), "rtsp://10.0.0.5/stream");
+        assert!(!format!("{address} {address:?}").contains("s3cret"));
+        assert_eq!(address.credentials().unwrap().password, "s3cret");
+    }
+
+    #[test]
+    fn paths_with_odd_names_come_back_whole() {
+        let address = Address::parse("/data/a b#c%20d.mp4").unwrap();
+        assert_eq!(address.path().unwrap(), Path::new("/data/a b#c%20d.mp4"));
+        assert_eq!(address.to_string(), "/data/a b#c%20d.mp4");
+    }
+
+    #[test]
+    fn an_unknown_scheme_is_named() {
+        let error = Address::parse("ftp://host/x").unwrap_err().to_string();
+        assert!(error.contains("ftp"), "{error}");
+    }
+}

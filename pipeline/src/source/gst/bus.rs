@@ -1,0 +1,89 @@
+//! GStreamer's errors, told as the typed errors of a camera.
+
+use gst::glib;
+use gstreamer as gst;
+use sightline_schema::ErrorCode;
+
+use super::{GstOptions, Kind};
+
+/// The code and a sentence without a secret. GStreamer's own texts are not passed on where they could name
+/// an address with a password in it; ours never does.
+pub(super) fn explain(error: &glib::Error, debug: Option<&str>, options: &GstOptions) -> (ErrorCode, String) {
+    let debug = debug.unwrap_or_default();
+    let address = &options.address;
+    if let Some(kind) = error.kind::<gst::ResourceError>() {
+        return resource(kind, error.message(), debug, options);
+    }
+    if let Some(kind) = error.kind::<gst::StreamError>() {
+        return match kind {
+            gst::StreamError::TypeNotFound | gst::StreamError::WrongType => {
+                (ErrorCode::NoVideo, format!("{address} is not video"))
+            }
+            gst::StreamError::CodecNotFound => {
+                (ErrorCode::CodecUnsupported, format!("no decoder for what {address} holds: {}", error.message()))
+            }
+            gst::StreamError::Demux | gst::StreamError::Decode | gst::StreamError::Format => {
+                (ErrorCode::Corrupt, format!("{address} can't be decoded: {}", first_line(error.message(), debug)))
+            }
+            _ if debug.contains("not-negotiated") => {
+                (ErrorCode::CodecUnsupported, format!("{address} holds video that can't be decoded here"))
+            }
+            _ => (ErrorCode::Corrupt, format!("{address}: {}", first_line(error.message(), debug))),
+        };
+    }
+    if error.kind::<gst::CoreError>() == Some(gst::CoreError::MissingPlugin) {
+        return (ErrorCode::CodecUnsupported, format!("no decoder for what {address} holds: {}", error.message()));
+    }
+    (ErrorCode::Internal, format!("{address}: {}", error.message()))
+}
+
+fn resource(kind: gst::ResourceError, message: &str, debug: &str, options: &GstOptions) -> (ErrorCode, String) {
+    let address = &options.address;
+    let says = |words: &str| debug.contains(words) || message.contains(words);
+    if says("Unauthorized") || says("(401)") || says("Forbidden") || says("(403)") {
+        let message = match address.credentials() {
+            Some(_) => format!("{address} refuses the user or the password"),
+            None => format!("{address} wants a user and a password"),
+        };
+        return (ErrorCode::AuthFailed, message);
+    }
+    if says("TLS") || says("certificate") {
+        return (ErrorCode::TlsFailed, format!("{address}: no secure connection: {}", first_line(message, "")));
+    }
+    if says("Service Unavailable") || says("(503)") || says("(453)") || says("Not Enough Bandwidth") {
+        return (ErrorCode::Rejected, format!("{address} accepts no further session"));
+    }
+    match kind {
+        gst::ResourceError::NotAuthorized => {
+            (ErrorCode::AuthFailed, format!("{address} refuses the user or the password"))
+        }
+        gst::ResourceError::NotFound if options.address.kind() == Kind::Rtsp && !says("Not found") && !says("404") => {
+            (ErrorCode::Unreachable, format!("{address} does not answer: {message}"))
+        }
+        gst::ResourceError::NotFound => (ErrorCode::NotFound, format!("{address} does not exist")),
+        gst::ResourceError::OpenRead | gst::ResourceError::OpenReadWrite if says("Not Found") || says("404") => {
+            (ErrorCode::NotFound, format!("{address} does not exist"))
+        }
+        gst::ResourceError::OpenRead | gst::ResourceError::OpenReadWrite | gst::ResourceError::Read
+            if options.address.kind() != Kind::File =>
+        {
+            (ErrorCode::Unreachable, format!("{address} does not answer: {}", reason(message, debug)))
+        }
+        gst::ResourceError::OpenRead | gst::ResourceError::OpenReadWrite => {
+            (ErrorCode::NotFound, format!("{address} can't be opened: {}", reason(message, debug)))
+        }
+        _ => (ErrorCode::Unreachable, format!("{address}: {}", reason(message, debug))),
+    }
+}
+
+/// The last line of GStreamer's debug text is the reason as the operating system gives it.
+fn reason(message: &str, debug: &str) -> String {
+    let last = debug.lines().last().unwrap_or_default();
+    let last = last.rsplit_once("): ").map_or(last, |(_, reason)| reason);
+    if last.is_empty() || last.contains("://") { message.to_owned() } else { last.trim().to_owned() }
+}
+
+fn first_line(message: &str, debug: &str) -> String {
+    let reason = reason(message, debug);
+    reason.lines().next().unwrap_or(message).to_owned()
+}

@@ -1,0 +1,87 @@
+//! The door of the decoder: where access units are counted, held back, and the stream's facts are read.
+
+use std::sync::PoisonError;
+
+use gst::prelude::*;
+use gstreamer as gst;
+
+use super::{Shared, SharedAccessUnits, guarded, lock};
+use crate::access_units::Fate;
+
+/// What is listened to and set on the decoder of a stream.
+#[derive(Clone)]
+pub(super) struct Tap {
+    pub(super) units: SharedAccessUnits,
+    pub(super) learned: Shared,
+    pub(super) keyframes_only: bool,
+    /// 0 lets the decoder choose.
+    pub(super) threads: u32,
+}
+
+impl Tap {
+    /// Attaches to a video decoder before it gets its first access unit.
+    pub(super) fn attach(&self, decoder: &gst::Element) {
+        if let Some(factory) = decoder.factory() {
+            lock(&self.learned).decoder = Some(factory.name().to_string());
+        }
+        if decoder.has_property("max-threads") {
+            decoder.set_property("max-threads", self.threads as i32);
+        }
+        let Some(pad) = decoder.static_pad("sink") else { return };
+        let tap = self.clone();
+        let kinds = gst::PadProbeType::BUFFER | gst::PadProbeType::EVENT_DOWNSTREAM;
+        pad.add_probe(kinds, move |_, info| guarded(&tap.learned, gst::PadProbeReturn::Ok, || tap.probe(info)));
+    }
+
+    fn probe(&self, info: &gst::PadProbeInfo<'_>) -> gst::PadProbeReturn {
+        match &info.data {
+            Some(gst::PadProbeData::Buffer(buffer)) => {
+                let delta = buffer.flags().contains(gst::BufferFlags::DELTA_UNIT);
+                let fate = if self.keyframes_only && delta { Fate::Undecoded } else { Fate::Decoding };
+                let pts = buffer.pts().map(|pts| pts.nseconds());
+                self.units.lock().unwrap_or_else(PoisonError::into_inner).arrived(pts, fate);
+                match fate {
+                    Fate::Decoding => gst::PadProbeReturn::Ok,
+                    Fate::Undecoded => gst::PadProbeReturn::Drop,
+                }
+            }
+            Some(gst::PadProbeData::Event(event)) => {
+                if let gst::EventView::Caps(caps) = event.view() {
+                    self.read_caps(caps.caps());
+                }
+                gst::PadProbeReturn::Ok
+            }
+            _ => gst::PadProbeReturn::Ok,
+        }
+    }
+
+    fn read_caps(&self, caps: &gst::CapsRef) {
+        let Some(structure) = caps.structure(0) else { return };
+        let mut learned = lock(&self.learned);
+        learned.saw_video = true;
+        learned.codec = Some(codec_name(structure));
+        learned.colour_signalled = structure.has_field("colorimetry");
+    }
+}
+
+/// The codec as people call it.
+fn codec_name(structure: &gst::StructureRef) -> String {
+    match structure.name().as_str() {
+        "video/x-h264" => "h264".into(),
+        "video/x-h265" => "h265".into(),
+        "image/jpeg" => "mjpeg".into(),
+        "video/mpeg" => match structure.get::<i32>("mpegversion") {
+            Ok(version) => format!("mpeg{version}"),
+            Err(_) => "mpeg".into(),
+        },
+        other => other.trim_start_matches("video/x-").trim_start_matches("video/").to_owned(),
+    }
+}
+
+/// Whether an element turns encoded video into frames.
+pub(super) fn is_video_decoder(element: &gst::Element) -> bool {
+    let Some(factory) = element.factory() else { return false };
+    let class = factory.metadata("klass").unwrap_or_default();
+    // `decodebin3` and friends are "Generic/Bin/Decoder"; parsers and demuxers are neither.
+    class.contains("Decoder") && (class.contains("Video") || class.contains("Image")) && !class.contains("Bin")
+}

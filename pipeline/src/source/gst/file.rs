@@ -1,0 +1,87 @@
+//! Files and HTTP: whatever `uridecodebin3` opens, the first video stream of it.
+
+use gst::prelude::*;
+use gstreamer as gst;
+use gstreamer_app as gst_app;
+use sightline_schema::ErrorCode;
+
+use super::decoder::{Tap, is_video_decoder};
+use super::{GstOptions, guarded, lock, make};
+
+pub(super) fn build(
+    pipeline: &gst::Pipeline,
+    options: &GstOptions,
+    sink: &gst_app::AppSink,
+    tap: Tap,
+) -> Result<(), String> {
+    let decode = make("uridecodebin3")?;
+    decode.set_property("uri", options.address.uri());
+    // Passes through untouched what the letterbox reads as it is: the common case costs nothing.
+    let convert = make("videoconvert")?;
+    pipeline.add_many([&decode, &convert, sink.upcast_ref()]).map_err(|error| error.to_string())?;
+    convert.link(sink).map_err(|error| error.to_string())?;
+    select_video(&decode, &tap);
+    authenticate(&decode, options);
+    let decoders = tap.clone();
+    decode.downcast_ref::<gst::Bin>().ok_or("uridecodebin3 is no bin")?.connect_deep_element_added(
+        move |_, _, element| {
+            guarded(&decoders.learned, (), || {
+                if is_video_decoder(element) {
+                    decoders.attach(element);
+                }
+            });
+        },
+    );
+    let convert = convert.downgrade();
+    decode.connect_pad_added(move |_, pad| {
+        guarded(&tap.learned, (), || {
+            let target = convert.upgrade().and_then(|convert| convert.static_pad("sink"));
+            let Some(target) = target.filter(|target| !target.is_linked()) else { return };
+            let media = pad.current_caps().or_else(|| Some(pad.query_caps(None)));
+            let media = media.as_ref().and_then(|caps| caps.structure(0)).map(|s| s.name().to_string());
+            if media.as_deref().is_some_and(|media| media.starts_with("video/")) {
+                lock(&tap.learned).saw_video = true;
+                if pad.link(&target).is_err() {
+                    lock(&tap.learned).error =
+                        Some((ErrorCode::CodecUnsupported, "the decoded video can't be read here".to_owned()));
+                }
+            }
+        });
+    });
+    Ok(())
+}
+
+/// Only the first video stream is decoded: sound and subtitles would cost time for nothing.
+fn select_video(decode: &gst::Element, tap: &Tap) {
+    let learned = tap.learned.clone();
+    decode.connect("select-stream", false, move |values| {
+        let skip = Some(0i32.to_value());
+        guarded(&learned, skip.clone(), || {
+            let collection = values.get(1)?.get::<gst::StreamCollection>().ok()?;
+            let stream = values.get(2)?.get::<gst::Stream>().ok()?;
+            let video = |stream: &gst::Stream| stream.stream_type().contains(gst::StreamType::VIDEO);
+            if !video(&stream) {
+                let name = stream.stream_type().to_string();
+                lock(&learned).saw_other = Some(if name.contains("audio") { "audio".into() } else { name });
+                return skip;
+            }
+            lock(&learned).saw_video = true;
+            let first = collection.iter().find(video).and_then(|first| first.stream_id());
+            Some(i32::from(first == stream.stream_id()).to_value())
+        })
+    });
+}
+
+/// HTTP passwords are properties of the source, so that no location carries them.
+fn authenticate(decode: &gst::Element, options: &GstOptions) {
+    let Some(credentials) = options.address.credentials().cloned() else { return };
+    decode.connect("source-setup", false, move |values| {
+        let source = values.get(1)?.get::<gst::Element>().ok()?;
+        for (property, value) in [("user-id", &credentials.user), ("user-pw", &credentials.password)] {
+            if source.has_property(property) {
+                source.set_property(property, value);
+            }
+        }
+        None
+    });
+}

@@ -1,0 +1,258 @@
+//! Streams and files by GStreamer: RTSP built by hand, everything else by `uridecodebin3`.
+
+mod bus;
+mod decoder;
+mod file;
+mod planes;
+mod rtsp;
+mod test_pattern;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use gst::prelude::*;
+use gstreamer as gst;
+use gstreamer_app as gst_app;
+use sightline_schema::{ErrorCode, Transport, VideoFacts};
+
+use super::address::{Address, Kind};
+use super::{Pulled, Source, SourceFrame};
+use crate::access_units::AccessUnits;
+use crate::error::StreamError;
+
+/// How a stream is opened.
+#[derive(Clone, Debug)]
+pub struct GstOptions {
+    /// The name in errors.
+    pub camera: String,
+    pub address: Address,
+    pub transport: Transport,
+    pub latency_ms: u32,
+    /// Drop everything but keyframes before the decoder.
+    pub keyframes_only: bool,
+    /// Threads of a software decoder; 0 lets it choose.
+    pub decoder_threads: u32,
+    /// Give frames in real time, as a live camera would; for recorded sources.
+    pub real_time: bool,
+    /// How long until the first frame, and between two frames of a live stream.
+    pub patience: Duration,
+}
+
+/// What the streaming threads learn, shared with the reading one.
+#[derive(Default)]
+struct Learned {
+    codec: Option<String>,
+    decoder: Option<String>,
+    /// The stream itself signalled its colours.
+    colour_signalled: bool,
+    saw_video: bool,
+    saw_other: Option<String>,
+    error: Option<(ErrorCode, String)>,
+}
+
+type Shared = Arc<Mutex<Learned>>;
+pub type SharedAccessUnits = Arc<Mutex<AccessUnits>>;
+
+/// The access units of one epoch, to be handed to each [`GstSource`] that reads the camera in it.
+pub fn shared_access_units() -> SharedAccessUnits {
+    SharedAccessUnits::default()
+}
+
+pub struct GstSource {
+    options: GstOptions,
+    pipeline: gst::Pipeline,
+    sink: gst_app::AppSink,
+    bus: gst::Bus,
+    units: SharedAccessUnits,
+    learned: Shared,
+    planes: planes::Caps,
+    opened: Instant,
+    last_frame: Option<Instant>,
+    ended: bool,
+}
+
+/// Loads GStreamer once; an error says what is missing.
+pub fn init() -> Result<(), String> {
+    gst::init().map_err(|error| format!("GStreamer can't start: {error}"))?;
+    for (element, package) in [
+        ("appsink", "gstreamer1.0-plugins-base"),
+        ("rtspsrc", "gstreamer1.0-plugins-good"),
+        ("h264parse", "gstreamer1.0-plugins-bad"),
+        ("avdec_h264", "gstreamer1.0-libav"),
+    ] {
+        if gst::ElementFactory::find(element).is_none() {
+            return Err(format!("GStreamer has no {element}; install the package {package}"));
+        }
+    }
+    Ok(())
+}
+
+impl GstSource {
+    /// Builds the pipeline and sets it going. What is wrong with the stream itself comes from the first pull.
+    pub fn open(options: GstOptions, units: SharedAccessUnits) -> Result<Self, StreamError> {
+        let internal = |message: String| StreamError::new(ErrorCode::Internal, &options.camera, message);
+        let pipeline = gst::Pipeline::new();
+        let sink = planes::app_sink(options.real_time);
+        let learned = Shared::default();
+        let tap = decoder::Tap {
+            units: units.clone(),
+            learned: learned.clone(),
+            keyframes_only: options.keyframes_only,
+            threads: options.decoder_threads,
+        };
+        let built = match options.address.kind() {
+            Kind::Rtsp => rtsp::build(&pipeline, &options, &sink, tap),
+            Kind::Http | Kind::File => file::build(&pipeline, &options, &sink, tap),
+            Kind::Test => test_pattern::build(&pipeline, &options, &sink),
+        };
+        built.map_err(internal)?;
+        let bus = pipeline.bus().ok_or_else(|| internal("the pipeline has no bus".into()))?;
+        let source = Self {
+            options,
+            pipeline,
+            sink,
+            bus,
+            units,
+            learned,
+            planes: planes::Caps::default(),
+            opened: Instant::now(),
+            last_frame: None,
+            ended: false,
+        };
+        // A failed state change leaves its reason on the bus.
+        if source.pipeline.set_state(gst::State::Playing).is_err() {
+            return Err(source.bus_error().unwrap_or_else(|| source.error(ErrorCode::Internal, "can't be opened")));
+        }
+        Ok(source)
+    }
+
+    fn error(&self, code: ErrorCode, message: impl Into<String>) -> StreamError {
+        StreamError::new(code, &self.options.camera, message)
+    }
+
+    /// The first error on the bus, if there is one.
+    fn bus_error(&self) -> Option<StreamError> {
+        let told = lock(&self.learned).error.take();
+        if let Some((code, message)) = told {
+            return Some(self.error(code, message));
+        }
+        while let Some(message) = self.bus.pop_filtered(&[gst::MessageType::Error, gst::MessageType::Warning]) {
+            match message.view() {
+                gst::MessageView::Error(error) => {
+                    let (code, message) = bus::explain(&error.error(), error.debug().as_deref(), &self.options);
+                    return Some(self.error(code, message));
+                }
+                gst::MessageView::Warning(warning) => {
+                    tracing::debug!(camera = %self.options.camera, warning = %warning.error(), "gstreamer warns");
+                }
+                _ => {}
+            }
+        }
+        None
+    }
+
+    fn frame(&mut self, sample: &gst::Sample) -> Result<Option<SourceFrame>, StreamError> {
+        let Some(buffer) = sample.buffer_owned() else { return Ok(None) };
+        let pts = buffer.pts();
+        let stream_time = match (pts, sample.segment().and_then(|s| s.downcast_ref::<gst::ClockTime>())) {
+            (Some(pts), Some(segment)) => segment.to_running_time(pts),
+            (pts, _) => pts,
+        };
+        let mjpeg = lock(&self.learned).codec.as_deref() == Some("mjpeg");
+        let signalled = lock(&self.learned).colour_signalled;
+        let planes = self
+            .planes
+            .planes(sample.caps(), buffer, mjpeg, signalled)
+            .map_err(|message| self.error(ErrorCode::CodecUnsupported, message))?;
+        let mut units = self.units.lock().unwrap_or_else(PoisonError::into_inner);
+        let decoded = lock(&self.learned).decoder.is_some();
+        let (seq, skipped) = if decoded { units.decoded(pts.map(|pts| pts.nseconds())) } else { units.raw() };
+        drop(units);
+        self.last_frame = Some(Instant::now());
+        Ok(Some(SourceFrame { planes, pts_us: stream_time.map(|t| t.useconds() as i64), seq, skipped }))
+    }
+
+    fn end(&mut self) -> Result<Pulled, StreamError> {
+        self.ended = true;
+        if let Some(error) = self.bus_error() {
+            return Err(error);
+        }
+        if self.last_frame.is_none() {
+            let learned = lock(&self.learned);
+            let (code, message) = match (learned.saw_video, &learned.saw_other) {
+                (false, Some(other)) => (ErrorCode::NoVideo, format!("no video, only {other}")),
+                (false, None) => (ErrorCode::NoVideo, "no video in it".to_owned()),
+                (true, _) => (ErrorCode::Corrupt, "not one picture could be decoded".to_owned()),
+            };
+            drop(learned);
+            return Err(self.error(code, message));
+        }
+        Ok(Pulled::End)
+    }
+
+    fn check_patience(&self) -> Result<Pulled, StreamError> {
+        if let Some(error) = self.bus_error() {
+            return Err(error);
+        }
+        let waits_for_us = !self.options.address.is_live() && self.last_frame.is_some();
+        let since = self.last_frame.unwrap_or(self.opened).elapsed();
+        if waits_for_us || since < self.options.patience {
+            return Ok(Pulled::Nothing);
+        }
+        let seconds = since.as_secs();
+        Err(match self.last_frame {
+            None => self.error(ErrorCode::Timeout, format!("no picture within {seconds} s")),
+            Some(_) => self.error(ErrorCode::Stalled, format!("no picture for {seconds} s")),
+        })
+    }
+}
+
+impl Source for GstSource {
+    fn pull(&mut self, patience: Duration) -> Result<Pulled, StreamError> {
+        if self.ended {
+            return Ok(Pulled::End);
+        }
+        let timeout = gst::ClockTime::from_nseconds(patience.as_nanos() as u64);
+        let Some(sample) = self.sink.try_pull_sample(timeout) else {
+            return if self.sink.is_eos() { self.end() } else { self.check_patience() };
+        };
+        Ok(self.frame(&sample)?.map_or(Pulled::Nothing, Pulled::Frame))
+    }
+
+    fn video(&self) -> VideoFacts {
+        let learned = lock(&self.learned);
+        self.planes.video(learned.codec.as_deref(), learned.decoder.as_deref(), self.options.keyframes_only)
+    }
+
+    fn is_live(&self) -> bool {
+        self.options.address.is_live()
+    }
+
+    fn duration_us(&self) -> Option<i64> {
+        self.pipeline.query_duration::<gst::ClockTime>().map(|duration| duration.useconds() as i64)
+    }
+}
+
+impl Drop for GstSource {
+    fn drop(&mut self) {
+        // Joins the streaming threads; nothing reads the result of a stop.
+        let _ = self.pipeline.set_state(gst::State::Null);
+        self.units.lock().unwrap_or_else(PoisonError::into_inner).abandon();
+    }
+}
+
+fn lock(learned: &Shared) -> MutexGuard<'_, Learned> {
+    learned.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn make(factory: &str) -> Result<gst::Element, String> {
+    gst::ElementFactory::make(factory).build().map_err(|_| format!("GStreamer has no element {factory}"))
+}
+
+/// Runs what GStreamer calls back, and keeps a panic out of its C code: it becomes the stream's error.
+fn guarded<T>(learned: &Shared, fallback: T, callback: impl FnOnce() -> T) -> T {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(callback)).unwrap_or_else(|_| {
+        lock(learned).error = Some((ErrorCode::Internal, "a callback panicked".to_owned()));
+        fallback
+    })
+}

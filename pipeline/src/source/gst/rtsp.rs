@@ -1,0 +1,126 @@
+//! RTSP by hand: `rtspsrc ! depayloader ! parser ! decoder ! appsink`, video alone.
+
+use gst::prelude::*;
+use gstreamer as gst;
+use gstreamer_app as gst_app;
+use sightline_schema::{ErrorCode, Transport};
+
+use super::decoder::Tap;
+use super::{GstOptions, guarded, lock, make};
+
+pub(super) fn build(
+    pipeline: &gst::Pipeline,
+    options: &GstOptions,
+    sink: &gst_app::AppSink,
+    tap: Tap,
+) -> Result<(), String> {
+    let source = make("rtspsrc")?;
+    source.set_property("location", options.address.uri());
+    source.set_property("latency", options.latency_ms);
+    let transport = match options.transport {
+        Transport::Tcp => "tcp",
+        Transport::Udp => "udp",
+    };
+    source.set_property_from_str("protocols", transport);
+    // Silence on UDP is the frame watchdog's business, not a reason to switch to TCP behind one's back.
+    source.set_property("timeout", 0u64);
+    source.set_property("tcp-timeout", options.patience.as_micros() as u64);
+    source.set_property("do-rtsp-keep-alive", true);
+    if let Some(credentials) = options.address.credentials() {
+        source.set_property("user-id", &credentials.user);
+        source.set_property("user-pw", &credentials.password);
+    }
+    let convert = make("videoconvert")?;
+    pipeline.add_many([&source, &convert, sink.upcast_ref()]).map_err(|error| error.to_string())?;
+    convert.link(sink).map_err(|error| error.to_string())?;
+
+    let learned = tap.learned.clone();
+    source.connect("select-stream", false, move |values| {
+        guarded(&learned, Some(false.to_value()), || {
+            let caps = values.get(2)?.get::<gst::Caps>().ok()?;
+            let media = caps.structure(0)?.get::<String>("media").ok()?;
+            let mut learned = lock(&learned);
+            let wanted = media == "video" && !learned.saw_video;
+            if wanted {
+                learned.saw_video = true;
+            } else if media != "video" {
+                learned.saw_other = Some(media);
+            }
+            Some(wanted.to_value())
+        })
+    });
+    let learned = tap.learned.clone();
+    source.connect("no-more-pads", false, move |_| {
+        let mut learned = lock(&learned);
+        if !learned.saw_video {
+            let other = learned.saw_other.clone().map_or(String::new(), |other| format!(", only {other}"));
+            learned.error = Some((ErrorCode::NoVideo, format!("the camera offers no video{other}")));
+        }
+        None
+    });
+
+    let pipeline = pipeline.downgrade();
+    let convert = convert.downgrade();
+    source.connect_pad_added(move |_, pad| {
+        guarded(&tap.learned, (), || {
+            let (Some(pipeline), Some(convert)) = (pipeline.upgrade(), convert.upgrade()) else { return };
+            if let Err((code, message)) = link_decoding(&pipeline, &convert, pad, &tap) {
+                lock(&tap.learned).error = Some((code, message));
+            }
+        });
+    });
+    Ok(())
+}
+
+/// Depayloader, parser and decoder for what the camera's SDP says it sends.
+fn link_decoding(
+    pipeline: &gst::Pipeline,
+    convert: &gst::Element,
+    pad: &gst::Pad,
+    tap: &Tap,
+) -> Result<(), (ErrorCode, String)> {
+    let internal = |error: String| (ErrorCode::Internal, error);
+    let caps = pad.current_caps().unwrap_or_else(|| pad.query_caps(None));
+    let structure = caps.structure(0);
+    if structure.and_then(|s| s.get::<String>("media").ok()).as_deref() != Some("video") {
+        return Ok(());
+    }
+    let encoding = structure.and_then(|s| s.get::<String>("encoding-name").ok()).unwrap_or_default();
+    let names: &[&str] = match encoding.to_ascii_uppercase().as_str() {
+        "H264" => &["rtph264depay", "h264parse", "avdec_h264"],
+        "H265" => &["rtph265depay", "h265parse", h265_decoder()],
+        "JPEG" => &["rtpjpegdepay", "jpegdec"],
+        "MP4V-ES" => &["rtpmp4vdepay", "mpeg4videoparse", "avdec_mpeg4"],
+        other => {
+            let message = format!("the camera sends {other}, which is not read; set it to H.264, H.265 or MJPEG");
+            return Err((ErrorCode::CodecUnsupported, message));
+        }
+    };
+    let mut chain = Vec::new();
+    for name in names {
+        chain.push(make(name).map_err(|error| (ErrorCode::CodecUnsupported, error))?);
+    }
+    if let Some(decoder) = chain.last() {
+        tap.attach(decoder);
+    }
+    pipeline.add_many(&chain).map_err(|error| internal(error.to_string()))?;
+    gst::Element::link_many(&chain).map_err(|error| internal(error.to_string()))?;
+    if let (Some(first), Some(last)) = (chain.first(), chain.last()) {
+        last.link(convert).map_err(|error| internal(error.to_string()))?;
+        let target = first.static_pad("sink").ok_or_else(|| internal("a depayloader without a sink".into()))?;
+        pad.link(&target).map_err(|error| internal(error.to_string()))?;
+    }
+    for element in chain.iter().rev() {
+        element.sync_state_with_parent().map_err(|error| internal(error.to_string()))?;
+    }
+    Ok(())
+}
+
+/// libav's decoder takes half the time of libde265.
+fn h265_decoder() -> &'static str {
+    if gst::ElementFactory::find("avdec_h265").is_some() {
+        return "avdec_h265";
+    }
+    tracing::warn!("gstreamer1.0-libav is missing: H.265 is decoded by libde265dec at twice the cost");
+    "libde265dec"
+}

@@ -1,0 +1,134 @@
+//! Keeps a camera's `status/1` true: written when it changes, repeated so that readers who come later see it.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use sightline_schema::{CameraState, Clock, Status, StatusError, Timestamp, VideoFacts};
+
+use crate::error::StreamError;
+use crate::metrics::CameraMetrics;
+
+/// An unchanged status is repeated this often.
+const REPEAT: Duration = Duration::from_secs(30);
+
+/// What a status says besides what happens to the camera.
+#[derive(Clone, Debug)]
+pub struct StatusFacts {
+    pub camera: String,
+    pub epoch: u64,
+    pub generation: u64,
+    pub pod: String,
+}
+
+/// Where statuses go.
+pub type StatusSink = Box<dyn Fn(&Status) + Send>;
+
+/// One camera's status, followed by its supervisor.
+pub struct StatusKeeper {
+    facts: StatusFacts,
+    metrics: Arc<CameraMetrics>,
+    sink: StatusSink,
+    state: CameraState,
+    since: Timestamp,
+    error: Option<StatusError>,
+    retry_at: Option<Timestamp>,
+    /// The last result when the source was opened: what comes later is of this source.
+    before: Option<Timestamp>,
+    video: Option<VideoFacts>,
+    clock: Option<Clock>,
+    said: Instant,
+}
+
+impl StatusKeeper {
+    pub fn new(facts: StatusFacts, metrics: Arc<CameraMetrics>, sink: StatusSink) -> Self {
+        metrics.state(CameraState::Claimed);
+        Self {
+            facts,
+            metrics,
+            sink,
+            state: CameraState::Claimed,
+            since: now(),
+            error: None,
+            retry_at: None,
+            before: None,
+            video: None,
+            clock: None,
+            said: Instant::now(),
+        }
+    }
+
+    /// A source is being opened.
+    pub fn connecting(&mut self) {
+        self.before = self.metrics.last_result().map(|last| last.captured_at);
+        self.retry_at = None;
+        self.change(CameraState::Connecting);
+    }
+
+    /// A run failed; the next is tried after `wait`.
+    pub fn retrying(&mut self, error: &StreamError, wait: Duration) {
+        self.error = Some(error.to_status());
+        self.retry_at = Some(now().saturating_add_micros(i64::try_from(wait.as_micros()).unwrap_or(i64::MAX)));
+        self.change(CameraState::Retrying);
+    }
+
+    /// Looks at the results: the first of an opened source makes the camera `running`. Repeats what is old.
+    pub fn follow(&mut self, clock: Clock) {
+        self.clock = Some(clock);
+        let last = self.metrics.last_result().map(|last| last.captured_at);
+        if self.state == CameraState::Connecting && last.is_some() && last != self.before {
+            self.error = None;
+            self.change(CameraState::Running);
+        } else if self.said.elapsed() >= REPEAT {
+            self.say();
+        }
+    }
+
+    pub fn video(&mut self, video: VideoFacts) {
+        if video.width == 0 || self.video.as_ref() == Some(&video) {
+            return;
+        }
+        self.video = Some(video);
+        if self.state == CameraState::Running {
+            self.say();
+        }
+    }
+
+    pub fn ended(&mut self) {
+        self.retry_at = None;
+        self.change(CameraState::Ended);
+    }
+
+    fn change(&mut self, state: CameraState) {
+        if self.state != state {
+            self.since = now();
+        }
+        self.state = state;
+        self.metrics.state(state);
+        self.say();
+    }
+
+    fn say(&mut self) {
+        self.said = Instant::now();
+        (self.sink)(&Status {
+            camera: self.facts.camera.clone(),
+            epoch: Some(self.facts.epoch),
+            generation: self.facts.generation,
+            pod: self.facts.pod.clone(),
+            slot: None,
+            placement: None,
+            state: self.state,
+            error: self.error.clone(),
+            since: self.since,
+            retry_at: self.retry_at,
+            first: self.metrics.first_result(),
+            last: self.metrics.last_result(),
+            video: self.video.clone(),
+            clock: self.clock,
+            clock_offset_ms: None,
+        });
+    }
+}
+
+fn now() -> Timestamp {
+    Timestamp::from_system_time(SystemTime::now())
+}

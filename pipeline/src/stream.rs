@@ -1,0 +1,226 @@
+//! One camera's supervisor: claim, open, read, back off, end.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use sightline_schema::{Camera, CameraState, Clock, ErrorCode, Play, Sampling, StreamSpec};
+use sightline_service::backoff::Backoff;
+use sightline_service::shutdown::Shutdown;
+
+use crate::batch::Slots;
+use crate::batch::WhenFull;
+use crate::error::StreamError;
+use crate::frame::{End, StreamItem};
+use crate::gate::Gate;
+use crate::lane::Lane;
+use crate::metrics::CameraMetrics;
+use crate::reader::{Reader, Stopped};
+use crate::source::Source;
+use crate::source::address::{Address, Kind};
+use crate::source::gst::{GstOptions, GstSource, SharedAccessUnits, shared_access_units};
+use crate::status::StatusKeeper;
+
+/// No picture for this long is a fault of the camera.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// A run of this length forgets earlier failures.
+const HEALTHY: Duration = Duration::from_secs(60);
+/// A file that plays in a loop is cut here: nothing is tracked over the cut.
+const LOOP_CUT: Duration = Duration::from_millis(1_100);
+
+/// How long the results on their way may take after the last frame.
+const DRAIN: Duration = Duration::from_secs(10);
+
+/// How a stream of a camera is played: what its address and its `play` make of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Manner {
+    /// Frames come by the clock, and are dropped where nobody takes them.
+    pub live: bool,
+    /// From the start again when it ends.
+    pub repeats: bool,
+}
+
+impl Manner {
+    pub fn of(address: &Address, play: Option<Play>) -> Self {
+        match address.kind() {
+            Kind::Rtsp => Self { live: true, repeats: false },
+            Kind::Test => Self { live: true, repeats: false },
+            Kind::Http | Kind::File => {
+                let repeats = play == Some(Play::Loop);
+                Self { live: repeats, repeats }
+            }
+        }
+    }
+
+    pub fn when_full(self) -> WhenFull {
+        if self.live { WhenFull::DropOldest } else { WhenFull::Block }
+    }
+
+    pub fn clock(self) -> Clock {
+        if self.live { Clock::Arrival } else { Clock::File }
+    }
+}
+
+/// What a stream needs of its surroundings.
+pub struct StreamContext {
+    pub slots: Arc<Slots>,
+    pub slot: crate::batch::SlotId,
+    pub lane: Arc<Lane>,
+    pub metrics: Arc<CameraMetrics>,
+    pub shutdown: Shutdown,
+    pub decoder_threads: u32,
+}
+
+/// Runs one camera from its claim to its end.
+pub struct Stream {
+    camera: Camera,
+    spec: StreamSpec,
+    address: Address,
+    manner: Manner,
+    context: StreamContext,
+    units: SharedAccessUnits,
+    reader: Reader,
+    status: StatusKeeper,
+}
+
+impl Stream {
+    pub fn new(
+        camera: Camera,
+        spec: StreamSpec,
+        address: Address,
+        context: StreamContext,
+        status: StatusKeeper,
+    ) -> Self {
+        let manner = Manner::of(&address, spec.play);
+        let reader = Reader::new(
+            context.slots.clone(),
+            context.slot,
+            context.metrics.clone(),
+            Gate::new(&camera.sampling),
+            manner.clock(),
+        );
+        Self { camera, spec, address, manner, context, units: shared_access_units(), reader, status }
+    }
+
+    /// The retry loop. Comes back when the camera ended or the process stops.
+    pub fn run(mut self) {
+        let (mut quick, mut slow) = (Backoff::quick(), Backoff::slow());
+        let mut rng = rand::rng();
+        let complete = loop {
+            let started = Instant::now();
+            let error = match self.run_once() {
+                Ok(Stopped::Wanted) => break false,
+                Ok(Stopped::SourceEnded) if self.manner.repeats => {
+                    self.reader.reopened(Some(LOOP_CUT));
+                    continue;
+                }
+                Ok(Stopped::SourceEnded) if self.address.kind() != Kind::Rtsp => break true,
+                Ok(Stopped::SourceEnded) => StreamError::new(
+                    ErrorCode::Unreachable,
+                    &self.camera.id,
+                    format!("{} ended the stream", self.address),
+                ),
+                Err(error) => error,
+            };
+            if started.elapsed() > HEALTHY {
+                quick.reset();
+                slow.reset();
+            }
+            self.context.metrics.error(error.code());
+            let backoff = if only_a_person_helps(error.code()) { &mut slow } else { &mut quick };
+            let wait = backoff.next(&mut rng);
+            tracing::warn!(
+                camera = %self.camera.id, code = error.code().as_str(), retry_in_s = wait.as_secs_f32(),
+                "{}", error.message()
+            );
+            self.status.retrying(&error, wait);
+            if self.wait(wait, &error) {
+                break false;
+            }
+            self.reader.reopened(None);
+        };
+        self.end(complete);
+    }
+
+    /// The straight path: open, read to the end.
+    fn run_once(&mut self) -> Result<Stopped, StreamError> {
+        self.status.connecting();
+        let mut source = GstSource::open(self.options(), self.units.clone())?;
+        let shutdown = self.context.shutdown.clone();
+        let status = &mut self.status;
+        let stop = || shutdown.is_set();
+        let mut facts_at = 0u32;
+        // The status follows the results; facts of the video are read when they may have changed.
+        let result = loop {
+            let until = Instant::now() + Duration::from_millis(500);
+            let pause = || stop() || Instant::now() >= until;
+            match self.reader.run(&mut source, &pause, &mut |_| {}) {
+                Ok(Stopped::Wanted) if !stop() => {
+                    if facts_at.is_multiple_of(10) {
+                        status.video(source.video());
+                    }
+                    facts_at = facts_at.wrapping_add(1);
+                    status.follow(self.reader.clock());
+                }
+                other => {
+                    status.video(source.video());
+                    break other;
+                }
+            }
+        };
+        drop(source);
+        result
+    }
+
+    fn options(&self) -> GstOptions {
+        GstOptions {
+            camera: self.camera.id.clone(),
+            address: self.address.clone(),
+            transport: self.spec.transport,
+            latency_ms: self.spec.latency_ms,
+            keyframes_only: self.camera.sampling == Sampling::Keyframes,
+            decoder_threads: self.context.decoder_threads,
+            real_time: self.manner.live && self.address.kind() != Kind::Rtsp,
+            patience: PATIENCE,
+        }
+    }
+
+    /// Waits before a retry, ticking. True when the process stops.
+    fn wait(&mut self, wait: Duration, error: &StreamError) -> bool {
+        let until = Instant::now() + wait;
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return false;
+            }
+            if self.context.shutdown.wait_timeout(left.min(Duration::from_millis(500))) {
+                return true;
+            }
+            if self.reader.idle(CameraState::Retrying, Some(error)).is_err() {
+                return true;
+            }
+            self.status.follow(self.reader.clock());
+        }
+    }
+
+    fn end(mut self, complete: bool) {
+        let clock = self.reader.clock();
+        let (at, mut skipped) = self.reader.close();
+        let mut units = self.units.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        skipped.merge(&units.take_owed());
+        drop(units);
+        // Behind the last frame, so that whoever reads the end has read everything. Closed slots take nothing.
+        let end = StreamItem::End(End { at, clock, complete, skipped });
+        if self.context.slots.push(self.context.slot, end).is_ok() && !self.context.lane.wait_for_end(DRAIN) {
+            tracing::warn!(camera = %self.camera.id, "results still under way after {} s are given up", DRAIN.as_secs());
+        }
+        self.status.ended();
+    }
+}
+
+/// What will not go away by asking again soon.
+fn only_a_person_helps(code: ErrorCode) -> bool {
+    matches!(
+        code,
+        ErrorCode::AuthFailed | ErrorCode::NotFound | ErrorCode::NoVideo | ErrorCode::CodecUnsupported
+    )
+}

@@ -1,0 +1,246 @@
+//! The one file that knows all stages: builds them sink-first for each camera, and takes them down in order.
+
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant, SystemTime};
+
+use sightline_schema::{Camera, CameraState, Credentials, Role, Status, StreamSpec, Timestamp};
+use sightline_service::shutdown::Shutdown;
+
+use crate::cpu::CpuTime;
+use crate::detect::{Model, ModelError, Thresholds};
+use crate::lane::{Lane, LaneSettings};
+use crate::metrics::PipelineMetrics;
+use crate::publish::{Publisher, Spec};
+use crate::result::ResultFacts;
+use crate::source::address::Address;
+use crate::status::{StatusFacts, StatusKeeper};
+use crate::stream::{Manner, Stream, StreamContext};
+use crate::workers::Workers;
+
+/// After a stop: results on their way, and the sources' goodbyes.
+const STOP_STREAMS: Duration = Duration::from_secs(12);
+/// After that: acknowledgements.
+const STOP_FLUSH: Duration = Duration::from_secs(8);
+
+/// A stop takes at most this long, whatever cameras and brokers do.
+pub const STOP_BOUND: Duration = Duration::from_secs(25);
+
+/// Why a camera can't be run as it is written.
+#[derive(Debug, thiserror::Error)]
+pub enum CameraRefused {
+    #[error("camera {camera}: {reason}")]
+    Settings { camera: String, reason: String },
+    #[error(transparent)]
+    Model(#[from] ModelError),
+}
+
+/// What a process that runs cameras is told.
+#[derive(Clone, Debug)]
+pub struct FleetOptions {
+    /// The name of this process in statuses.
+    pub pod: String,
+    /// Detect workers, each with a session of its own.
+    pub workers: usize,
+    /// Threads of a software decoder; 0 lets it choose.
+    pub decoder_threads: u32,
+    pub track: bool,
+}
+
+/// A camera, checked against the model, ready to be claimed.
+struct Ready {
+    camera: Camera,
+    stream: StreamSpec,
+    address: Address,
+    lane: LaneSettings,
+}
+
+/// The cameras of one process while they run.
+pub struct Fleet {
+    workers: Workers,
+    publisher: Publisher,
+    shutdown: Shutdown,
+    streams: Vec<JoinHandle<()>>,
+    ended: mpsc::Receiver<String>,
+}
+
+impl Fleet {
+    /// Claims each camera and opens it once its claim is acknowledged. Fails, before anything is claimed, where
+    /// a camera does not fit the model.
+    pub fn start(
+        cameras: Vec<Camera>,
+        model: &Model,
+        options: &FleetOptions,
+        publisher: &Publisher,
+        metrics: &PipelineMetrics,
+        shutdown: &Shutdown,
+    ) -> Result<Self, CameraRefused> {
+        let (disabled, enabled): (Vec<_>, Vec<_>) = cameras.into_iter().partition(|camera| !camera.enabled);
+        let ready =
+            enabled.into_iter().map(|camera| prepare(camera, model, options)).collect::<Result<Vec<_>, _>>()?;
+        let workers = Workers::start(model, options.workers)?;
+        for camera in &disabled {
+            metrics.camera(&camera.id).state(CameraState::Disabled);
+            publisher.status(&status_of_disabled(camera, &options.pod));
+        }
+        let (tell_ended, ended) = mpsc::channel();
+        let mut streams = Vec::new();
+        for ready in ready {
+            let name = ready.camera.id.clone();
+            let run = camera_thread(ready, model, options, publisher, metrics, shutdown, &workers);
+            let tell_ended = tell_ended.clone();
+            let thread = std::thread::Builder::new().name(format!("camera-{name}")).spawn(move || {
+                if std::panic::catch_unwind(std::panic::AssertUnwindSafe(run)).is_err() {
+                    tracing::error!(camera = %name, "the camera's supervisor panicked; its other cameras go on");
+                }
+                // Nobody listens after a stop that took too long.
+                let _ = tell_ended.send(name);
+            });
+            match thread {
+                Ok(thread) => streams.push(thread),
+                Err(error) => tracing::error!(%error, "no thread for a camera"),
+            }
+        }
+        Ok(Self { workers, publisher: publisher.clone(), shutdown: shutdown.clone(), streams, ended })
+    }
+
+    /// Waits until all cameras ended by themselves, or a stop is wanted.
+    pub fn wait(&self) {
+        let mut left = self.streams.len();
+        while left > 0 && !self.shutdown.is_set() {
+            match self.ended.recv_timeout(Duration::from_millis(100)) {
+                Ok(_) => left -= 1,
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+        }
+    }
+
+    /// Drains, flushes, joins: within [`STOP_BOUND`]. Gives the workers' CPU time and how many records were
+    /// given up.
+    pub fn stop(self) -> (CpuTime, usize) {
+        let deadline = Instant::now() + STOP_STREAMS;
+        for stream in self.streams {
+            while !stream.is_finished() && Instant::now() < deadline {
+                std::thread::park_timeout(Duration::from_millis(5));
+            }
+            if stream.is_finished() {
+                // A panic inside was caught and told.
+                let _ = stream.join();
+            } else {
+                tracing::warn!(
+                    camera = stream.thread().name().unwrap_or_default(),
+                    "did not stop within {} s; left behind", STOP_STREAMS.as_secs()
+                );
+            }
+        }
+        let cpu = self.workers.stop();
+        let left = self.publisher.flush(STOP_FLUSH);
+        if left > 0 {
+            tracing::warn!(records = left, "not acknowledged within {} s, given up", STOP_FLUSH.as_secs());
+        }
+        (cpu, left)
+    }
+}
+
+/// What a camera's own thread does, from its claim to its end.
+fn camera_thread(
+    ready: Ready,
+    model: &Model,
+    options: &FleetOptions,
+    publisher: &Publisher,
+    metrics: &PipelineMetrics,
+    shutdown: &Shutdown,
+    workers: &Workers,
+) -> impl FnOnce() + Send + 'static + use<> {
+    let Ready { camera, stream, address, lane } = ready;
+    let claim = publisher.claim(&camera, &options.pod);
+    let manner = Manner::of(&address, stream.play);
+    let metrics = metrics.camera(&camera.id);
+    metrics.state(CameraState::Claimed);
+    let add = workers.adder();
+    let (publisher, shutdown, pod) = (publisher.clone(), shutdown.clone(), options.pod.clone());
+    let decoder_threads = options.decoder_threads;
+    let (model_facts, classes) = (model.facts(), model.classes());
+    move || {
+        let Some(epoch) = wait_for_claim(&claim, &camera.id, &shutdown) else { return };
+        tracing::info!(camera = %camera.id, epoch, address = %address, "claimed");
+        let results = ResultFacts { camera: camera.id.clone(), epoch, classes };
+        let spec = Spec { camera: camera.clone(), model: model_facts };
+        let outlet = publisher.outlet(spec, results, manner.when_full(), metrics.clone());
+        let lane = Lane::new(lane, metrics.clone(), Box::new(outlet));
+        let (slot, lane) = add.add(lane, manner.when_full());
+        let facts = StatusFacts { camera: camera.id.clone(), epoch, generation: camera.generation, pod };
+        let status = StatusKeeper::new(
+            facts,
+            metrics.clone(),
+            Box::new(move |status: &Status| publisher.status(status)),
+        );
+        let context = StreamContext { slots: add.slots(), slot, lane, metrics, shutdown, decoder_threads };
+        Stream::new(camera, stream, address, context, status).run();
+        add.remove(slot);
+    }
+}
+
+/// The epoch, once a broker acknowledged the claim; `None` when the process stops first.
+fn wait_for_claim(
+    claim: &mpsc::Receiver<Result<u64, String>>,
+    camera: &str,
+    shutdown: &Shutdown,
+) -> Option<u64> {
+    loop {
+        match claim.recv_timeout(Duration::from_millis(200)) {
+            Ok(Ok(epoch)) => return Some(epoch),
+            Ok(Err(reason)) => {
+                tracing::error!(%camera, reason, "the claim was refused; the camera is not opened");
+                return None;
+            }
+            Err(RecvTimeoutError::Disconnected) => return None,
+            Err(RecvTimeoutError::Timeout) if shutdown.is_set() => return None,
+            Err(RecvTimeoutError::Timeout) => {}
+        }
+    }
+}
+
+fn prepare(camera: Camera, model: &Model, options: &FleetOptions) -> Result<Ready, CameraRefused> {
+    let refuse = |reason: String| CameraRefused::Settings { camera: camera.id.clone(), reason };
+    let stream = camera
+        .streams
+        .iter()
+        .find(|stream| stream.role == Role::Detect)
+        .cloned()
+        .ok_or_else(|| refuse("it has no stream with role detect".into()))?;
+    let credentials = match &camera.credentials {
+        None => None,
+        Some(Credentials::Inline(inline)) => Some(inline.clone()),
+        Some(Credentials::Secret { secret }) => {
+            return Err(refuse(format!(
+                "credentials.secret {secret}: there is no directory of secrets to find it in; give user and password"
+            )));
+        }
+    };
+    let address = Address::parse(&stream.uri).map_err(|error| refuse(error.to_string()))?.with_credentials(credentials);
+    let thresholds =
+        Thresholds::of(&camera, &model.classes(), options.track).map_err(|error| refuse(error.to_string()))?;
+    Ok(Ready { lane: LaneSettings { thresholds, track: options.track }, camera, stream, address })
+}
+
+fn status_of_disabled(camera: &Camera, pod: &str) -> Status {
+    Status {
+        camera: camera.id.clone(),
+        epoch: None,
+        generation: camera.generation,
+        pod: pod.to_owned(),
+        slot: None,
+        placement: None,
+        state: CameraState::Disabled,
+        error: None,
+        since: Timestamp::from_system_time(SystemTime::now()),
+        retry_at: None,
+        first: None,
+        last: None,
+        video: None,
+        clock: None,
+        clock_offset_ms: None,
+    }
+}

@@ -1,0 +1,235 @@
+//! What makes a camera's settings usable.
+
+use std::collections::BTreeSet;
+
+use thiserror::Error;
+
+use super::{Camera, CameraFile, DetectSettings, Play, Role, Sampling, StreamSpec};
+use crate::{Credentials, Point, split_credentials};
+
+/// A setting that can't be used: of which camera, which field, why, and what to write instead.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("camera {camera:?}, {field}: {reason}; {next_step}")]
+pub struct CameraError {
+    pub camera: String,
+    /// As written: `zones[1].polygon`.
+    pub field: String,
+    pub reason: String,
+    pub next_step: String,
+}
+
+/// A finding that does not know its camera yet.
+struct Finding {
+    field: String,
+    reason: String,
+    next_step: String,
+}
+
+type Check = Result<(), Finding>;
+
+fn refuse(field: impl Into<String>, reason: impl Into<String>, next_step: impl Into<String>) -> Check {
+    Err(Finding { field: field.into(), reason: reason.into(), next_step: next_step.into() })
+}
+
+impl CameraFile {
+    /// Each camera by itself, and that no id is used twice. The first finding is returned.
+    pub fn validate(&self) -> Result<(), CameraError> {
+        let mut seen = BTreeSet::new();
+        for camera in &self.cameras {
+            camera.validate()?;
+            if !seen.insert(&camera.id) {
+                let twice = refuse("id", "is used by two cameras", "give each camera an id of its own");
+                return twice.map_err(|finding| finding.of(&camera.id));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Camera {
+    /// Whether the settings can be used. The first finding is returned.
+    pub fn validate(&self) -> Result<(), CameraError> {
+        self.check().map_err(|finding| finding.of(&self.id))
+    }
+
+    /// That user and password are given once, or the same each time.
+    pub(super) fn check_credentials(&self) -> Result<(), CameraError> {
+        self.credentials_agree().map_err(|finding| finding.of(&self.id))
+    }
+
+    fn check(&self) -> Check {
+        dns_label("id", &self.id)?;
+        dns_label("pool", &self.pool)?;
+        self.check_streams()?;
+        self.credentials_agree()?;
+        check_sampling(self.sampling)?;
+        check_detect(&self.detect)?;
+        for (list, masks) in [("masks", &self.masks), ("privacy", &self.privacy)] {
+            unique_ids(list, masks.iter().map(|mask| mask.id.as_str()))?;
+            for (i, mask) in masks.iter().enumerate() {
+                polygon(&format!("{list}[{i}].polygon"), &mask.polygon)?;
+            }
+        }
+        unique_ids("zones", self.zones.iter().map(|zone| zone.id.as_str()))?;
+        for (i, zone) in self.zones.iter().enumerate() {
+            polygon(&format!("zones[{i}].polygon"), &zone.polygon)?;
+            if zone.dwell_s.is_some_and(|seconds| !(seconds.is_finite() && seconds > 0.0)) {
+                return refuse(
+                    format!("zones[{i}].dwell_s"),
+                    "is not above 0",
+                    "give seconds, or leave it out",
+                );
+            }
+        }
+        unique_ids("lines", self.lines.iter().map(|line| line.id.as_str()))?;
+        for (i, line) in self.lines.iter().enumerate() {
+            inside_frame(&format!("lines[{i}].from"), line.from)?;
+            inside_frame(&format!("lines[{i}].to"), line.to)?;
+            if line.from == line.to {
+                return refuse(format!("lines[{i}]"), "begins where it ends", "give two different points");
+            }
+        }
+        Ok(())
+    }
+
+    fn check_streams(&self) -> Check {
+        for (i, stream) in self.streams.iter().enumerate() {
+            check_stream(i, stream)?;
+        }
+        for role in [Role::Detect, Role::Main] {
+            let count = self.streams.iter().filter(|stream| stream.role == role).count();
+            if count > 1 {
+                let reason = format!("{count} have the role {}", role.as_str());
+                return refuse("streams", reason, "keep one; the role of the camera's other stream is main");
+            }
+        }
+        if self.stream(Role::Detect).is_none() {
+            return refuse(
+                "streams",
+                "none has the role detect",
+                "give the stream to detect on: {role: detect, uri: …}",
+            );
+        }
+        Ok(())
+    }
+
+    fn credentials_agree(&self) -> Check {
+        let mut known = self.credentials.clone();
+        for (i, stream) in self.streams.iter().enumerate() {
+            let Some(found) = split_credentials(&stream.uri).1.map(Credentials::Inline) else { continue };
+            match &known {
+                Some(known) if *known != found => {
+                    return refuse(
+                        format!("streams[{i}].uri"),
+                        "holds other credentials than those already given for this camera",
+                        "keep one user and password: in `credentials` or in the uri",
+                    );
+                }
+                _ => known = Some(found),
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Finding {
+    fn of(self, camera: &str) -> CameraError {
+        let Self { field, reason, next_step } = self;
+        CameraError { camera: camera.to_owned(), field, reason, next_step }
+    }
+}
+
+fn check_stream(i: usize, stream: &StreamSpec) -> Check {
+    if stream.uri.trim().is_empty() {
+        return refuse(format!("streams[{i}].uri"), "is empty", "give rtsp://…, http(s)://…, or a file");
+    }
+    let scheme = stream.uri.split_once("://").map_or("", |(scheme, _)| scheme).to_ascii_lowercase();
+    if stream.play == Some(Play::Loop) && scheme.starts_with("rtsp") {
+        return refuse(
+            format!("streams[{i}].play"),
+            "is for files, and this is a live stream",
+            "leave it out",
+        );
+    }
+    Ok(())
+}
+
+fn check_sampling(sampling: Sampling) -> Check {
+    match sampling {
+        Sampling::EveryFrame | Sampling::Keyframes => Ok(()),
+        Sampling::Fps { fps } if fps > 0.0 && fps <= 240.0 => Ok(()),
+        Sampling::Fps { fps } => {
+            refuse("sampling.fps", format!("{fps} is not above 0 and at most 240"), "give a rate such as 5")
+        }
+        Sampling::Adaptive { .. } => refuse(
+            "sampling.mode",
+            "sampling mode adaptive is not available yet",
+            "use fps, every_frame or keyframes",
+        ),
+    }
+}
+
+fn check_detect(detect: &DetectSettings) -> Check {
+    fraction("detect.confidence", detect.confidence)?;
+    fraction("detect.iou", detect.iou)?;
+    for (class, confidence) in &detect.class_confidence {
+        fraction(&format!("detect.class_confidence.{class}"), *confidence)?;
+    }
+    let (min, max) = (detect.min_area.unwrap_or(0.0), detect.max_area.unwrap_or(1.0));
+    fraction("detect.min_area", min)?;
+    fraction("detect.max_area", max)?;
+    if min > max {
+        let reason = format!("{min} is more than max_area {max}");
+        return refuse("detect.min_area", reason, "no box can be both; swap or correct them");
+    }
+    Ok(())
+}
+
+/// RFC 1123: 1 to 63 of a-z, 0-9 and -, not first or last a -.
+fn dns_label(field: &str, label: &str) -> Check {
+    let allowed =
+        label.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
+    if allowed && (1..=63).contains(&label.len()) && !label.starts_with('-') && !label.ends_with('-') {
+        return Ok(());
+    }
+    let next_step = "write 1 to 63 of a-z, 0-9 and -, beginning and ending with a letter or digit";
+    refuse(field, format!("{label:?} is not a DNS label"), next_step)
+}
+
+fn unique_ids<'a>(list: &str, ids: impl Iterator<Item = &'a str>) -> Check {
+    let mut seen = BTreeSet::new();
+    for (i, id) in ids.enumerate() {
+        dns_label(&format!("{list}[{i}].id"), id)?;
+        if !seen.insert(id) {
+            return refuse(
+                format!("{list}[{i}].id"),
+                format!("{id:?} is used twice"),
+                "give each an id of its own",
+            );
+        }
+    }
+    Ok(())
+}
+
+fn polygon(field: &str, points: &[Point]) -> Check {
+    if points.len() < 3 {
+        let reason = format!("has {} points", points.len());
+        return refuse(field, reason, "give at least three");
+    }
+    points.iter().enumerate().try_for_each(|(i, point)| inside_frame(&format!("{field}[{i}]"), *point))
+}
+
+fn inside_frame(field: &str, point: Point) -> Check {
+    if (0.0..=1.0).contains(&point.x) && (0.0..=1.0).contains(&point.y) {
+        return Ok(());
+    }
+    let reason = format!("[{}, {}] lies outside the frame", point.x, point.y);
+    refuse(field, reason, "give fractions of the frame, 0 to 1, not pixels")
+}
+
+fn fraction(field: &str, value: f32) -> Check {
+    if (0.0..=1.0).contains(&value) {
+        return Ok(());
+    }
+    refuse(field, format!("{value} is not within 0 to 1"), "give a fraction such as 0.25")
+}

@@ -1,0 +1,30 @@
+//! What travels: cameras, results, statuses, and the topics they travel on.
+//!
+//! serde only, no I/O. The shapes are described in `docs/MESSAGES.md`, their JSON Schemas lie in `docs/schema`,
+//! one golden example of each in `schema/golden`.
+
+mod camera;
+mod credentials;
+mod decimals;
+mod frame;
+mod geometry;
+mod message;
+mod record;
+mod status;
+mod stream;
+mod time;
+mod topics;
+
+pub use camera::{
+    Camera, CameraError, CameraFile, CameraSchema, DetectSettings, Line, Mask, Play, Role, Sampling,
+    StreamSpec, Transport, Zone,
+};
+pub use credentials::{Credentials, InlineCredentials, redact_uris, split_credentials};
+pub use frame::{DetectionRecord, FrameResult, SkipReason, Skipped, TrackRef, TrackState};
+pub use geometry::{Anchor, Box2d, Point, contains};
+pub use message::Message;
+pub use record::{CONTENT_TYPE_JSON, DetectionsRecord, HEADER_CONTENT_TYPE, HEADER_SCHEMA, RecordError};
+pub use status::{CameraState, ErrorCode, LastResult, Status, StatusError, VideoFacts};
+pub use stream::{Clock, ModelFacts, SpecRecord, StreamRecord, StreamState, Tick};
+pub use time::{ParseTimestampError, Timestamp};
+pub use topics::{DEFAULT_PARTITIONS, DEFAULT_PREFIX, EMBEDDED_PARTITIONS, TopicSpec, Topics};

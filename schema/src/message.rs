@@ -1,0 +1,34 @@
+//! What all messages have in common.
+
+use serde::Serialize;
+
+/// A message: it names its schema, first among its fields and in the header `sightline-schema`, and belongs to a
+/// camera, whose id is the record's key.
+pub trait Message: Serialize {
+    /// Name and number: "frame/1". A change that would break a reader gets a new number.
+    const SCHEMA: &'static str;
+
+    /// The key of the Kafka record.
+    fn camera(&self) -> &str;
+}
+
+/// `message!(Type, "name/1", key field)`: the trait, and `Type::schema_name()` for who does not import it.
+macro_rules! message {
+    ($type:ty, $schema:literal, $key:ident) => {
+        impl crate::Message for $type {
+            const SCHEMA: &'static str = $schema;
+
+            fn camera(&self) -> &str {
+                &self.$key
+            }
+        }
+
+        impl $type {
+            /// The value of the field `schema` and of the header `sightline-schema`.
+            pub const fn schema_name() -> &'static str {
+                $schema
+            }
+        }
+    };
+}
+pub(crate) use message;

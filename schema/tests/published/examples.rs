@@ -1,0 +1,184 @@
+//! One example of each message, as in the design's own.
+
+use std::collections::BTreeMap;
+
+use sightline_schema::{
+    Anchor, Box2d, Camera, CameraState, Clock, Credentials, DetectSettings, DetectionRecord, ErrorCode,
+    FrameResult, LastResult, Line, Mask, ModelFacts, Point, Role, Sampling, Skipped, SpecRecord, Status,
+    StatusError, StreamRecord, StreamSpec, StreamState, Tick, Timestamp, TrackRef, TrackState, VideoFacts,
+    Zone,
+};
+
+fn at(text: &str) -> Timestamp {
+    text.parse().unwrap()
+}
+
+fn polygon<const N: usize>(points: [(f32, f32); N]) -> Vec<Point> {
+    points.into_iter().map(|(x, y)| Point { x, y }).collect()
+}
+
+fn texts<const N: usize>(texts: [&str; N]) -> Vec<String> {
+    texts.into_iter().map(str::to_owned).collect()
+}
+
+fn dock() -> Zone {
+    Zone {
+        id: "dock".into(),
+        name: "Dock".into(),
+        polygon: polygon([(0.1, 0.5), (0.6, 0.5), (0.6, 0.9), (0.1, 0.9)]),
+        classes: texts(["person"]),
+        dwell_s: Some(30.0),
+    }
+}
+
+fn entrance() -> Line {
+    Line {
+        id: "entrance".into(),
+        name: "Entrance".into(),
+        from: Point { x: 0.2, y: 0.4 },
+        to: Point { x: 0.8, y: 0.4 },
+        classes: texts(["person"]),
+    }
+}
+
+fn labels() -> BTreeMap<String, String> {
+    BTreeMap::from([("site".to_owned(), "hq".to_owned())])
+}
+
+pub(crate) fn camera() -> Camera {
+    let main = StreamSpec { role: Role::Main, ..StreamSpec::detect("rtsp://10.0.0.5/stream1") };
+    Camera {
+        generation: 4,
+        name: "North gate".into(),
+        streams: vec![StreamSpec::detect("rtsp://10.0.0.5/stream2"), main],
+        credentials: Some(Credentials::Secret { secret: "gate-3".into() }),
+        sampling: Sampling::Fps { fps: 5.0 },
+        detect: DetectSettings {
+            classes: texts(["person", "car"]),
+            class_confidence: BTreeMap::from([("car".to_owned(), 0.4)]),
+            min_area: Some(0.0005),
+            max_area: Some(0.9),
+            ..DetectSettings::default()
+        },
+        masks: vec![Mask { id: "tree".into(), polygon: polygon([(0.0, 0.0), (0.2, 0.0), (0.2, 0.3)]) }],
+        privacy: vec![Mask { id: "window".into(), polygon: polygon([(0.8, 0.0), (1.0, 0.0), (1.0, 0.2)]) }],
+        zones: vec![dock()],
+        lines: vec![entrance()],
+        labels: labels(),
+        ..Camera::new("gate-3", "")
+    }
+}
+
+pub(crate) fn frame() -> FrameResult {
+    FrameResult {
+        camera: "gate-3".into(),
+        epoch: 1827,
+        seq: 90211,
+        captured_at: at("2026-11-23T18:40:12.033Z"),
+        pts_us: 3_007_033_000,
+        width: 1920,
+        height: 1080,
+        skipped: Skipped { sampling: 5, ..Skipped::default() },
+        detections: vec![DetectionRecord {
+            class_id: 0,
+            label: "person".into(),
+            confidence: 0.8741,
+            box2d: Box2d { x_min: 0.4112, y_min: 0.3021, x_max: 0.457, y_max: 0.5188 },
+            track: Some(TrackRef { id: 57, state: TrackState::Confirmed, age_s: 12.4 }),
+        }],
+    }
+}
+
+pub(crate) fn spec() -> SpecRecord {
+    SpecRecord {
+        camera: "gate-3".into(),
+        epoch: 1827,
+        generation: 4,
+        zones: vec![dock()],
+        lines: vec![entrance()],
+        anchor: Anchor::BottomCenter,
+        model: ModelFacts {
+            name: "yolo26n".into(),
+            sha256: "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08".into(),
+            head: "end2end".into(),
+            input: [384, 640],
+            classes: texts(["person", "bicycle", "car"]),
+        },
+        labels: labels(),
+    }
+}
+
+pub(crate) fn stream() -> StreamRecord {
+    StreamRecord {
+        camera: "gate-3".into(),
+        epoch: 1827,
+        state: StreamState::Started,
+        clock: Clock::Ntp,
+        at: at("2026-11-23T18:39:58.200Z"),
+        complete: None,
+    }
+}
+
+pub(crate) fn tick() -> Tick {
+    Tick {
+        camera: "gate-3".into(),
+        epoch: 1827,
+        at: at("2026-11-23T18:41:20.500Z"),
+        state: CameraState::Retrying,
+        error: Some(ErrorCode::Unreachable),
+    }
+}
+
+pub(crate) fn status() -> Status {
+    Status {
+        camera: "gate-3".into(),
+        epoch: Some(1827),
+        generation: 4,
+        pod: "pipeline-2".into(),
+        slot: Some(17),
+        placement: Some(4410),
+        state: CameraState::Running,
+        error: None,
+        since: at("2026-11-23T18:40:11.120Z"),
+        retry_at: None,
+        first: Some(at("2026-11-23T18:39:58.200Z")),
+        last: Some(LastResult { seq: 90211, captured_at: at("2026-11-23T18:40:12.033Z") }),
+        video: Some(VideoFacts {
+            codec: "h264".into(),
+            width: 1920,
+            height: 1080,
+            fps: 30.0,
+            keyframe_interval_s: Some(2.0),
+            decoder: "avdec_h264".into(),
+            plan: "all".into(),
+        }),
+        clock: Some(Clock::Ntp),
+        clock_offset_ms: Some(12),
+    }
+}
+
+/// The other ends: a claim, and a camera that fails.
+pub(crate) fn more_statuses() -> [Status; 2] {
+    let claimed = Status {
+        epoch: None,
+        slot: None,
+        placement: None,
+        state: CameraState::Claimed,
+        first: None,
+        last: None,
+        video: None,
+        clock: None,
+        clock_offset_ms: None,
+        ..status()
+    };
+    let retrying = Status {
+        state: CameraState::Retrying,
+        error: Some(StatusError {
+            code: ErrorCode::AuthFailed,
+            message: "the camera at rtsp://10.0.0.5/stream2 refused user or password".into(),
+        }),
+        retry_at: Some(at("2026-11-23T18:40:21.120Z")),
+        ..status()
+    };
+    [claimed, retrying]
+}

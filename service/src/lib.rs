@@ -1,0 +1,9 @@
+//! What every Sightline process shares: Kafka clients, the HTTP server with metrics and health, telemetry, shutdown,
+//! backoff. Threads, not async: what is async inside a library stays behind a blocking call here.
+
+pub mod backoff;
+pub mod health;
+pub mod http;
+pub mod kafka;
+pub mod shutdown;
+pub mod telemetry;

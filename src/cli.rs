@@ -1,0 +1,334 @@
+//! What can be typed. Every flag has an environment variable `SIGHTLINE_…`; a `--config` file stands below both.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+#[derive(Parser, Debug)]
+#[command(name = "sightline", version, about, long_about = None, max_term_width = 110, propagate_version = true)]
+pub(crate) struct Cli {
+    /// Settings from a YAML file: flag names (without dashes) and values. Flags and environment come first
+    #[arg(long, global = true, value_name = "FILE", env = "SIGHTLINE_CONFIG")]
+    pub(crate) config: Option<PathBuf>,
+    /// How logs are written to standard error
+    #[arg(long, global = true, value_enum, default_value = "text", env = "SIGHTLINE_LOG")]
+    pub(crate) log: LogFormat,
+    /// Which logs: a level, or target=level,… as in `info,sightline_pipeline=debug`
+    #[arg(long, global = true, value_name = "FILTER", default_value = "info", env = "SIGHTLINE_LOG_FILTER")]
+    pub(crate) log_filter: String,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    Text,
+    Json,
+}
+
+#[derive(Subcommand, Debug)]
+pub(crate) enum Command {
+    /// Everything in one process: cameras, detection, and a broker made for trying out (or a real one)
+    #[cfg(feature = "pipeline")]
+    Up(UpArgs),
+    /// Detect and track in files, pictures and streams; results as JSON lines or drawn into a video
+    #[cfg(feature = "pipeline")]
+    Detect(DetectArgs),
+    /// Many cameras to Kafka
+    #[cfg(feature = "pipeline")]
+    Pipeline(PipelineArgs),
+    /// The Kafka topics: make them, or say what differs
+    Topics(TopicsArgs),
+    /// What a model is, and whether it can be used
+    #[cfg(feature = "pipeline")]
+    Model(ModelCommandArgs),
+    /// The tracker alone, on given detections
+    #[cfg(feature = "pipeline")]
+    Track(TrackArgs),
+    /// How fast a model runs on a video here, against the limit of the machine
+    #[cfg(feature = "pipeline")]
+    Bench(BenchArgs),
+}
+
+/// Which model, read how, run where.
+#[cfg(feature = "pipeline")]
+#[derive(Args, Debug, Clone)]
+pub(crate) struct ModelArgs {
+    /// The model: an ONNX file
+    #[arg(long, short, value_name = "FILE", env = "SIGHTLINE_MODEL")]
+    pub(crate) model: PathBuf,
+    #[command(flatten)]
+    pub(crate) reading: ModelReadingArgs,
+}
+
+/// How a model is read and run.
+#[cfg(feature = "pipeline")]
+#[derive(Args, Debug, Clone)]
+pub(crate) struct ModelReadingArgs {
+    /// The layout of the model's output, where it can't be told: yolov8, yolov5, yolox, end2end, detr
+    #[arg(long, value_name = "HEAD", env = "SIGHTLINE_HEAD")]
+    pub(crate) head: Option<sightline_pipeline::detect::Head>,
+    /// Class names: a JSON list, a JSON object id → name, or one name a line. Overrides the model's own
+    #[arg(long, value_name = "FILE", env = "SIGHTLINE_NAMES")]
+    pub(crate) names: Option<PathBuf>,
+    /// Input size of a dynamic model: N (the longer side) or HxW, height first. Default: 640, as rectangular as
+    /// the stream
+    #[arg(long, value_name = "N|HxW", env = "SIGHTLINE_IMGSZ")]
+    pub(crate) imgsz: Option<sightline_pipeline::detect::ImageSize>,
+    /// What runs the model: auto, cpu, cuda[:N], tensorrt[:N], openvino. One asked for by name runs it, or the
+    /// command refuses
+    #[arg(long, value_name = "DEVICE", default_value = "auto", env = "SIGHTLINE_DEVICE")]
+    pub(crate) device: sightline_pipeline::detect::DeviceChoice,
+    /// Detect workers, each with a session of its own. Default: one a core
+    #[arg(long, value_name = "N", env = "SIGHTLINE_WORKERS", value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub(crate) workers: Option<u16>,
+    /// The ONNX Runtime library. Default: looked for beside the command and in .deps/onnxruntime
+    #[arg(long, value_name = "FILE", env = "SIGHTLINE_ONNXRUNTIME")]
+    pub(crate) onnxruntime: Option<PathBuf>,
+}
+
+/// What counts as a detection, where no camera says it.
+#[cfg(feature = "pipeline")]
+#[derive(Args, Debug, Clone)]
+pub(crate) struct ThresholdArgs {
+    /// Only these classes, by name
+    #[arg(long, value_name = "NAME,…", value_delimiter = ',', env = "SIGHTLINE_CLASSES")]
+    pub(crate) classes: Vec<String>,
+    /// Confidence threshold of the output, 0..1. The tracker also sees weaker detections, from 0.1 up
+    #[arg(long, value_name = "C", default_value_t = 0.25, env = "SIGHTLINE_CONFIDENCE", value_parser = fraction)]
+    pub(crate) confidence: f32,
+    /// IoU threshold of NMS, 0..1
+    #[arg(long, value_name = "IOU", default_value_t = 0.7, env = "SIGHTLINE_IOU", value_parser = fraction)]
+    pub(crate) iou: f32,
+    /// NMS over all classes together
+    #[arg(long, env = "SIGHTLINE_AGNOSTIC_NMS")]
+    pub(crate) agnostic_nms: bool,
+    /// At most this many frames a second. Default: every frame
+    #[arg(long, value_name = "FPS", env = "SIGHTLINE_FPS", value_parser = rate)]
+    pub(crate) fps: Option<f64>,
+    /// Detect only
+    #[arg(long, env = "SIGHTLINE_NO_TRACK")]
+    pub(crate) no_track: bool,
+}
+
+#[cfg(feature = "pipeline")]
+#[derive(Args, Debug)]
+pub(crate) struct DetectArgs {
+    /// Files, pictures (JPEG, PNG), rtsp://, http(s)://, test://PATTERN?size=WxH&fps=N&frames=N
+    #[arg(value_name = "INPUT", required = true)]
+    pub(crate) inputs: Vec<String>,
+    #[command(flatten)]
+    pub(crate) model: ModelArgs,
+    #[command(flatten)]
+    pub(crate) thresholds: ThresholdArgs,
+    /// Results as JSON lines (frame/1); - is standard output
+    #[arg(long, short, value_name = "FILE", env = "SIGHTLINE_OUT")]
+    pub(crate) out: Option<PathBuf>,
+    /// Boxes, labels and track ids drawn: an .mp4, or .jpg for a picture; a directory for several inputs
+    #[arg(long, value_name = "FILE|DIR", env = "SIGHTLINE_ANNOTATE")]
+    pub(crate) annotate: Option<PathBuf>,
+    /// How RTSP brings its packets
+    #[arg(long, value_enum, default_value = "tcp", env = "SIGHTLINE_TRANSPORT")]
+    pub(crate) transport: TransportArg,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum TransportArg {
+    Tcp,
+    Udp,
+}
+
+/// Which Kafka.
+#[derive(Args, Debug, Clone)]
+pub(crate) struct KafkaArgs {
+    /// Kafka's bootstrap servers
+    #[arg(long, value_name = "HOST:PORT,…", env = "SIGHTLINE_KAFKA")]
+    pub(crate) kafka: String,
+    #[command(flatten)]
+    pub(crate) settings: KafkaSettingsArgs,
+}
+
+/// How Kafka is spoken to.
+#[derive(Args, Debug, Clone)]
+pub(crate) struct KafkaSettingsArgs {
+    /// librdkafka properties (TLS, SASL …): key=value lines. Secrets by KEY.file=PATH or SIGHTLINE_KAFKA_<KEY>
+    #[arg(long, value_name = "FILE", env = "SIGHTLINE_KAFKA_CONFIG")]
+    pub(crate) kafka_config: Option<PathBuf>,
+    /// Goes before each topic's name
+    #[arg(long, value_name = "PREFIX", default_value = "sightline.", env = "SIGHTLINE_TOPIC_PREFIX")]
+    pub(crate) topic_prefix: String,
+}
+
+/// The port for metrics and probes.
+#[derive(Args, Debug, Clone)]
+pub(crate) struct HttpArgs {
+    /// Where /metrics, /livez and /readyz are served; port 0 takes a free one
+    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:9464", env = "SIGHTLINE_HTTP")]
+    pub(crate) http: SocketAddr,
+}
+
+#[cfg(feature = "pipeline")]
+#[derive(Args, Debug)]
+pub(crate) struct PipelineArgs {
+    /// The cameras: a YAML file
+    #[arg(long, value_name = "FILE", env = "SIGHTLINE_CAMERAS")]
+    pub(crate) cameras: PathBuf,
+    #[command(flatten)]
+    pub(crate) kafka: KafkaArgs,
+    #[command(flatten)]
+    pub(crate) model: ModelArgs,
+    #[command(flatten)]
+    pub(crate) publishing: PublishingArgs,
+    #[command(flatten)]
+    pub(crate) http: HttpArgs,
+    /// This process's name in statuses. Default: the host's name
+    #[arg(long, value_name = "NAME", env = "SIGHTLINE_POD")]
+    pub(crate) pod: Option<String>,
+    /// Detect only
+    #[arg(long, env = "SIGHTLINE_NO_TRACK")]
+    pub(crate) no_track: bool,
+}
+
+#[cfg(feature = "pipeline")]
+#[derive(Args, Debug, Clone)]
+pub(crate) struct PublishingArgs {
+    /// Send at once instead of gathering records for up to 100 ms: quicker, less well compressed
+    #[arg(long, env = "SIGHTLINE_LOW_LATENCY")]
+    pub(crate) low_latency: bool,
+}
+
+#[cfg(feature = "pipeline")]
+#[derive(Args, Debug)]
+pub(crate) struct UpArgs {
+    /// Cameras, as for `detect`; files play in real time and again from the start. Default: the sample
+    #[arg(value_name = "INPUT")]
+    pub(crate) inputs: Vec<String>,
+    /// Cameras from a YAML file, beside the inputs
+    #[arg(long, value_name = "FILE", env = "SIGHTLINE_CAMERAS")]
+    pub(crate) cameras: Option<PathBuf>,
+    /// The model: an ONNX file. Default: the sample's
+    #[arg(long, short, value_name = "FILE", env = "SIGHTLINE_MODEL")]
+    pub(crate) model: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) reading: ModelReadingArgs,
+    #[command(flatten)]
+    pub(crate) thresholds: ThresholdArgs,
+    /// A real Kafka instead of the broker made for trying out
+    #[arg(long, value_name = "HOST:PORT,…", env = "SIGHTLINE_KAFKA")]
+    pub(crate) kafka: Option<String>,
+    #[command(flatten)]
+    pub(crate) settings: KafkaSettingsArgs,
+    #[command(flatten)]
+    pub(crate) publishing: PublishingArgs,
+    #[command(flatten)]
+    pub(crate) http: HttpArgs,
+    /// Play files once, as fast as results are taken, and end when all have ended
+    #[arg(long, env = "SIGHTLINE_ONCE")]
+    pub(crate) once: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct TopicsArgs {
+    #[command(subcommand)]
+    pub(crate) action: TopicsAction,
+}
+
+#[derive(Subcommand, Debug)]
+pub(crate) enum TopicsAction {
+    /// Make what is missing, and set what differs; never touches partitions
+    Apply(TopicsActionArgs),
+    /// Say what differs; exit 1 if anything does
+    Check(TopicsActionArgs),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct TopicsActionArgs {
+    #[command(flatten)]
+    pub(crate) kafka: KafkaArgs,
+    /// Partitions a topic: set once, since growing them moves keys
+    #[arg(long, value_name = "N", default_value_t = 48, env = "SIGHTLINE_PARTITIONS")]
+    pub(crate) partitions: i32,
+    /// Copies of each partition
+    #[arg(long, value_name = "N", default_value_t = 1, env = "SIGHTLINE_REPLICATION")]
+    pub(crate) replication: i32,
+}
+
+#[cfg(feature = "pipeline")]
+#[derive(Args, Debug)]
+pub(crate) struct ModelCommandArgs {
+    #[command(subcommand)]
+    pub(crate) action: ModelAction,
+}
+
+#[cfg(feature = "pipeline")]
+#[derive(Subcommand, Debug)]
+pub(crate) enum ModelAction {
+    /// Head, classes, input, precision, metadata, and what would be refused and why
+    Inspect(InspectArgs),
+}
+
+#[cfg(feature = "pipeline")]
+#[derive(Args, Debug)]
+pub(crate) struct InspectArgs {
+    /// The model: an ONNX file
+    #[arg(value_name = "MODEL")]
+    pub(crate) model: PathBuf,
+    #[command(flatten)]
+    pub(crate) reading: ModelReadingArgs,
+    #[arg(long, value_enum, default_value = "text")]
+    pub(crate) output: OutputFormat,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum OutputFormat {
+    Text,
+    Json,
+}
+
+#[cfg(feature = "pipeline")]
+#[derive(Args, Debug)]
+pub(crate) struct TrackArgs {
+    /// Detections: MOT text rows (frame,id,x,y,w,h,conf[,class]) or frame/1 lines; - is standard input
+    #[arg(value_name = "DETS")]
+    pub(crate) detections: PathBuf,
+    /// Frame size in pixels, for MOT rows
+    #[arg(long, value_name = "WxH", env = "SIGHTLINE_SIZE")]
+    pub(crate) size: Option<String>,
+    /// Frames a second, for MOT rows
+    #[arg(long, value_name = "FPS", env = "SIGHTLINE_FPS", value_parser = rate)]
+    pub(crate) fps: Option<f64>,
+    /// Where the tracks go, in the same form; - is standard output
+    #[arg(long, short, value_name = "FILE", default_value = "-", env = "SIGHTLINE_OUT")]
+    pub(crate) out: PathBuf,
+}
+
+#[cfg(feature = "pipeline")]
+#[derive(Args, Debug)]
+pub(crate) struct BenchArgs {
+    #[command(flatten)]
+    pub(crate) model: ModelArgs,
+    /// The video: a file
+    #[arg(long, value_name = "FILE", env = "SIGHTLINE_VIDEO")]
+    pub(crate) video: String,
+    /// Rounds; each measures decoding, bare sessions and everything together, one after the other
+    #[arg(long, value_name = "N", default_value_t = 3, env = "SIGHTLINE_ROUNDS", value_parser = clap::value_parser!(u32).range(1..=99))]
+    pub(crate) rounds: u32,
+    /// Frames a round, at most
+    #[arg(long, value_name = "N", default_value_t = 500, env = "SIGHTLINE_FRAMES", value_parser = clap::value_parser!(u64).range(10..))]
+    pub(crate) frames: u64,
+    #[arg(long, value_enum, default_value = "text")]
+    pub(crate) output: OutputFormat,
+}
+
+#[cfg(feature = "pipeline")]
+fn fraction(given: &str) -> Result<f32, String> {
+    let value: f32 = given.parse().map_err(|_| "give a number from 0 to 1".to_owned())?;
+    if (0.0..=1.0).contains(&value) { Ok(value) } else { Err("give a number from 0 to 1".to_owned()) }
+}
+
+#[cfg(feature = "pipeline")]
+fn rate(given: &str) -> Result<f64, String> {
+    let value: f64 = given.parse().map_err(|_| "give a number of frames a second".to_owned())?;
+    if value > 0.0 && value <= 240.0 { Ok(value) } else { Err("give more than 0 and at most 240".to_owned()) }
+}

@@ -1,0 +1,137 @@
+//! `--out`: written aside, renamed when complete.
+
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use sightline_schema::FrameResult;
+use tempfile::NamedTempFile;
+
+use crate::exit::{Code, Failure};
+
+enum Target {
+    None,
+    Stdout(BufWriter<std::io::Stdout>),
+    File(BufWriter<NamedTempFile>),
+}
+
+/// Writes lines, from whatever thread has the next.
+#[derive(Clone)]
+pub(crate) struct LineWriter {
+    target: Arc<Mutex<Target>>,
+    failed: Arc<AtomicBool>,
+    error: Arc<Mutex<Option<std::io::Error>>>,
+}
+
+/// Where the results go.
+pub(crate) struct ResultsFile {
+    path: Option<PathBuf>,
+    writer: LineWriter,
+}
+
+impl ResultsFile {
+    /// Opens the target, so that a path that can't be written is told before anything is detected.
+    pub(crate) fn create(path: Option<&Path>) -> Result<Self, Failure> {
+        let target = match path {
+            None => Target::None,
+            Some(path) if path == Path::new("-") => Target::Stdout(BufWriter::new(std::io::stdout())),
+            Some(path) => {
+                let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+                let name = path.file_name().map_or_else(Default::default, |name| name.to_string_lossy().into_owned());
+                let aside = tempfile::Builder::new()
+                    .prefix(&format!(".{name}."))
+                    .suffix(".part")
+                    .tempfile_in(directory.unwrap_or(Path::new(".")))
+                    .map_err(|error| cannot_write(Some(path), &error))?;
+                Target::File(BufWriter::new(aside))
+            }
+        };
+        let writer = LineWriter {
+            target: Arc::new(Mutex::new(target)),
+            failed: Arc::default(),
+            error: Arc::default(),
+        };
+        Ok(Self { path: path.map(Path::to_owned), writer })
+    }
+
+    pub(crate) fn writer(&self) -> LineWriter {
+        self.writer.clone()
+    }
+
+    pub(crate) fn is_stdout(&self) -> bool {
+        self.path.as_deref() == Some(Path::new("-"))
+    }
+
+    pub(crate) fn failed(&self) -> bool {
+        self.writer.failed.load(Ordering::Relaxed)
+    }
+
+    /// Fails where a line could not be written.
+    pub(crate) fn check(&self) -> Result<(), Failure> {
+        match self.writer.error.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            Some(error) => Err(cannot_write(self.path.as_deref(), &error)),
+            None => Ok(()),
+        }
+    }
+
+    /// Makes the file appear, whole.
+    pub(crate) fn commit(self) -> Result<(), Failure> {
+        self.check()?;
+        let Self { path, writer } = self;
+        let target = std::mem::replace(&mut *writer.target.lock().unwrap_or_else(PoisonError::into_inner), Target::None);
+        let told = |error: &std::io::Error| cannot_write(path.as_deref(), error);
+        match target {
+            Target::None => Ok(()),
+            Target::Stdout(mut stdout) => stdout.flush().map_err(|error| told(&error)),
+            Target::File(file) => {
+                let file = file.into_inner().map_err(|error| told(error.error()))?;
+                file.as_file().sync_all().map_err(|error| told(&error))?;
+                readable_as_usual(&file).map_err(|error| told(&error))?;
+                let path = path.clone().unwrap_or_default();
+                file.persist(&path).map(drop).map_err(|error| cannot_write(Some(&path), &error.error))
+            }
+        }
+    }
+
+    /// Leaves nothing behind.
+    pub(crate) fn discard(self) {}
+}
+
+impl LineWriter {
+    pub(crate) fn write(&self, result: &FrameResult) {
+        if self.failed.load(Ordering::Relaxed) {
+            return;
+        }
+        let mut target = self.target.lock().unwrap_or_else(PoisonError::into_inner);
+        let written = match &mut *target {
+            Target::None => Ok(()),
+            Target::Stdout(stdout) => line(stdout, result).and_then(|()| stdout.flush()),
+            Target::File(file) => line(file, result),
+        };
+        if let Err(error) = written {
+            self.failed.store(true, Ordering::Relaxed);
+            *self.error.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+        }
+    }
+}
+
+fn line(to: &mut impl Write, result: &FrameResult) -> std::io::Result<()> {
+    serde_json::to_writer(&mut *to, result)?;
+    to.write_all(b"\n")
+}
+
+/// A temporary file is for its owner alone; the result is for whom the umask says.
+fn readable_as_usual(file: &NamedTempFile) -> std::io::Result<()> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let probe = tempfile::Builder::new().permissions(std::fs::Permissions::from_mode(0o666)).tempfile_in(
+        file.path().parent().unwrap_or(Path::new(".")),
+    )?;
+    let mode = probe.as_file().metadata()?.permissions();
+    file.as_file().set_permissions(mode)
+}
+
+fn cannot_write(path: Option<&Path>, error: &std::io::Error) -> Failure {
+    let path = path.map_or_else(|| "the output".to_owned(), |path| path.display().to_string());
+    Failure::new(Code::CannotWrite, format!("{path}: can't be written: {error}; nothing was left behind"))
+}

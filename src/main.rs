@@ -1,0 +1,77 @@
+//! The one command people run. Composition only: what a command does lives in the crates.
+
+mod cli;
+mod config;
+mod exit;
+mod kafka;
+mod topics;
+
+#[cfg(feature = "pipeline")]
+mod bench;
+#[cfg(feature = "pipeline")]
+mod cameras;
+#[cfg(feature = "pipeline")]
+mod detect;
+#[cfg(feature = "pipeline")]
+mod model;
+#[cfg(feature = "pipeline")]
+mod pipeline;
+#[cfg(feature = "pipeline")]
+mod serve;
+#[cfg(feature = "pipeline")]
+mod table;
+#[cfg(feature = "pipeline")]
+mod track;
+#[cfg(feature = "pipeline")]
+mod up;
+
+use std::process::ExitCode;
+
+use cli::{Command, LogFormat};
+use exit::{Failure, Outcome};
+use sightline_service::telemetry;
+
+fn main() -> ExitCode {
+    let cli = match config::parse() {
+        Ok(cli) => cli,
+        Err(failure) => return end(Err(failure)),
+    };
+    let format = match cli.log {
+        LogFormat::Text => telemetry::LogFormat::Text,
+        LogFormat::Json => telemetry::LogFormat::Json,
+    };
+    if let Err(error) = telemetry::init(format) {
+        return end(Err(Failure::usage(error)));
+    }
+    end(run(cli.command))
+}
+
+fn run(command: Command) -> Outcome {
+    match command {
+        #[cfg(feature = "pipeline")]
+        Command::Up(args) => up::run(args),
+        #[cfg(feature = "pipeline")]
+        Command::Detect(args) => detect::run(&args),
+        #[cfg(feature = "pipeline")]
+        Command::Pipeline(args) => pipeline::run(args),
+        #[cfg(feature = "pipeline")]
+        Command::Model(args) => model::run(&args),
+        #[cfg(feature = "pipeline")]
+        Command::Track(args) => track::run(&args),
+        #[cfg(feature = "pipeline")]
+        Command::Bench(args) => bench::run(&args),
+        Command::Topics(args) => topics::run(&args),
+    }
+}
+
+fn end(outcome: Outcome) -> ExitCode {
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            if !failure.message.is_empty() {
+                eprintln!("sightline: {}", failure.message);
+            }
+            ExitCode::from(failure.code as u8)
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! The model's flags, read; `sightline model inspect`.
+
+use std::path::Path;
+
+use sightline_pipeline::detect::{Model, ModelError, ModelOptions, parse_names_file};
+
+use crate::cli::{InspectArgs, ModelAction, ModelCommandArgs, ModelReadingArgs, OutputFormat};
+use crate::exit::{Code, Failure, Outcome};
+
+/// Loads a model, or says why not with the exit code that belongs to it.
+pub(crate) fn open(path: &Path, reading: &ModelReadingArgs) -> Result<Model, Failure> {
+    Model::open(&options(path, reading)?).map_err(refused)
+}
+
+fn options(path: &Path, reading: &ModelReadingArgs) -> Result<ModelOptions, Failure> {
+    let names = match &reading.names {
+        None => None,
+        Some(file) => {
+            let told = |reason: String| Failure::usage(format!("--names {}: {reason}", file.display()));
+            let text = std::fs::read_to_string(file).map_err(|error| told(error.to_string()))?;
+            Some(parse_names_file(&text).map_err(|error| told(error.to_string()))?)
+        }
+    };
+    Ok(ModelOptions {
+        path: path.to_owned(),
+        head: reading.head,
+        names,
+        imgsz: reading.imgsz,
+        device: reading.device,
+        runtime: reading.onnxruntime.clone(),
+    })
+}
+
+/// Detect workers: one a core where nothing else is said.
+pub(crate) fn workers(reading: &ModelReadingArgs) -> usize {
+    reading.workers.map_or_else(cores, usize::from)
+}
+
+pub(crate) fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
+
+pub(crate) fn refused(error: ModelError) -> Failure {
+    let code = match &error {
+        ModelError::Device { .. } => Code::DeviceRefused,
+        ModelError::Internal(_) => Code::Failed,
+        _ => Code::ModelRefused,
+    };
+    Failure::new(code, error)
+}
+
+pub(crate) fn run(args: &ModelCommandArgs) -> Outcome {
+    match &args.action {
+        ModelAction::Inspect(args) => inspect(args),
+    }
+}
+
+fn inspect(args: &InspectArgs) -> Outcome {
+    let inspection = Model::inspect(&options(&args.model, &args.reading)?).map_err(refused)?;
+    match args.output {
+        OutputFormat::Text => print!("{inspection}"),
+        OutputFormat::Json => println!("{}", inspection.to_json()),
+    }
+    match inspection.refusal() {
+        None => Ok(()),
+        // The text said why already; a script reads the code.
+        Some(_) => Err(Failure::silent(Code::ModelRefused)),
+    }
+}

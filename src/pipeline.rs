@@ -1,0 +1,45 @@
+//! `sightline pipeline`: many cameras to Kafka.
+
+use sightline_pipeline::source;
+use sightline_pipeline::topology::FleetOptions;
+
+use crate::cli::PipelineArgs;
+use crate::exit::{Failure, Outcome};
+use crate::serve::{self, Service, Work};
+use crate::{cameras, kafka, model};
+
+pub(crate) fn run(args: PipelineArgs) -> Outcome {
+    let cameras = cameras::from_file(&args.cameras)?;
+    let settings = kafka::settings(&args.kafka.kafka, &args.kafka.settings)?;
+    source::gst::init().map_err(Failure::failed)?;
+    let model = model::open(&args.model.model, &args.model.reading)?;
+    let service = Service::start(&args.http)?;
+    tracing::info!(http = %service.http.local_addr(), cameras = cameras.len(), device = %model.device(), "starting");
+    let work = Work {
+        options: FleetOptions {
+            pod: args.pod.unwrap_or_else(pod),
+            workers: model::workers(&args.model.reading),
+            decoder_threads: decoder_threads(cameras.len()),
+            track: !args.no_track,
+        },
+        cameras,
+        model: &model,
+        settings,
+        topics: kafka::topics(&args.kafka.settings),
+        publishing: &args.publishing,
+        ends: false,
+    };
+    serve::run(&service, work, |_| {})
+}
+
+/// Software decoders run with one thread as soon as streams fill the cores: less memory, less switching.
+pub(crate) fn decoder_threads(cameras: usize) -> u32 {
+    u32::from(cameras >= model::cores())
+}
+
+/// This process's name where none is given.
+pub(crate) fn pod() -> String {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let host = host.trim();
+    if host.is_empty() { "pipeline".to_owned() } else { host.to_owned() }
+}

@@ -1,0 +1,145 @@
+//! What `pipeline` and `up` share: metrics, probes, waiting for Kafka, running the cameras to their end.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use prometheus_client::registry::Registry;
+use sightline_pipeline::detect::Model;
+use sightline_pipeline::metrics::PipelineMetrics;
+use sightline_pipeline::publish::Publisher;
+use sightline_pipeline::topology::{CameraRefused, Fleet, FleetOptions};
+use sightline_schema::{Camera, Topics};
+use sightline_service::health::{Condition, Health};
+use sightline_service::http::{HttpHandle, HttpServer};
+use sightline_service::kafka::{KafkaSettings, LINGER_MS, LOW_LATENCY_LINGER_MS, LinkState, Producer, require};
+use sightline_service::shutdown::{Cause, Shutdown};
+
+use crate::cli::{HttpArgs, PublishingArgs};
+use crate::exit::{Code, Failure, Outcome};
+use crate::{kafka, model};
+
+/// An absent broker is said again this often.
+const SAY_AGAIN: Duration = Duration::from_secs(10);
+/// One attempt to ask a broker for its topics.
+const ATTEMPT: Duration = Duration::from_secs(5);
+
+/// What a process that runs cameras consists of, before its cameras run.
+pub(crate) struct Service {
+    pub(crate) metrics: PipelineMetrics,
+    pub(crate) shutdown: Shutdown,
+    pub(crate) http: HttpHandle,
+    health: Health,
+}
+
+impl Service {
+    /// Takes the port and the signals, so that both are refused before any work begins.
+    pub(crate) fn start(http: &HttpArgs) -> Result<Self, Failure> {
+        let server = HttpServer::bind(&http.http.to_string()).map_err(Failure::failed)?;
+        let shutdown = Shutdown::new();
+        shutdown.install_signals().map_err(Failure::failed)?;
+        let mut registry = Registry::default();
+        let metrics = PipelineMetrics::register(&mut registry);
+        let health = Health::new(&["kafka", "cameras"]);
+        let http = server.start(Arc::new(registry), health.clone()).map_err(Failure::failed)?;
+        Ok(Self { metrics, shutdown, http, health })
+    }
+
+    /// Waits until a broker answers and the topics are there. A missing topic is a refusal; an absent broker is
+    /// waited for, and said. `false` when the process is stopped meanwhile.
+    fn wait_for_kafka(&self, settings: &KafkaSettings, topics: &Topics) -> Result<bool, Failure> {
+        let names = [topics.detections(), topics.camera_status()];
+        let names: Vec<_> = names.iter().map(String::as_str).collect();
+        let mut said: Option<Instant> = None;
+        while !self.shutdown.is_set() {
+            match require(settings, &names, ATTEMPT) {
+                Ok(()) => return Ok(true),
+                Err(fault) if kafka::passes_by_itself(&fault) => {
+                    self.health.set("kafka", Condition::NotReady(fault.to_string()));
+                    if said.is_none_or(|at| at.elapsed() >= SAY_AGAIN) {
+                        said = Some(Instant::now());
+                        tracing::warn!("{fault}; no camera is opened until it does");
+                    }
+                    self.shutdown.wait_timeout(Duration::from_secs(1));
+                }
+                Err(fault) => return Err(Failure::failed(fault)),
+            }
+        }
+        Ok(false)
+    }
+}
+
+/// The cameras and how they are run.
+pub(crate) struct Work<'a> {
+    pub(crate) cameras: Vec<Camera>,
+    pub(crate) model: &'a Model,
+    pub(crate) options: FleetOptions,
+    pub(crate) settings: KafkaSettings,
+    pub(crate) topics: Topics,
+    pub(crate) publishing: &'a PublishingArgs,
+    /// Come back when all cameras have ended, instead of waiting to be stopped.
+    pub(crate) ends: bool,
+}
+
+/// Runs cameras until a signal, or their end. `watch` runs beside them.
+pub(crate) fn run(service: &Service, work: Work<'_>, watch: impl FnOnce(&Shutdown) + Send) -> Outcome {
+    if !service.wait_for_kafka(&work.settings, &work.topics)? {
+        return ended(service, 0);
+    }
+    let linger = if work.publishing.low_latency { LOW_LATENCY_LINGER_MS } else { LINGER_MS };
+    let producer = Arc::new(Producer::new(&work.settings, linger).map_err(Failure::failed)?);
+    service.health.set("kafka", Condition::Ready);
+    let publisher = Publisher::new(producer.clone(), work.topics, service.metrics.clone(), service.shutdown.clone());
+    let fleet =
+        Fleet::start(work.cameras, work.model, &work.options, &publisher, &service.metrics, &service.shutdown)
+            .map_err(|error| match error {
+                CameraRefused::Settings { .. } => Failure::usage(error),
+                CameraRefused::Model(error) => model::refused(error),
+            })?;
+    service.health.set("cameras", Condition::Ready);
+    let given_up = std::thread::scope(|scope| {
+        let link = scope.spawn(|| follow_link(service, &producer));
+        let watching = scope.spawn(|| watch(&service.shutdown));
+        fleet.wait();
+        if !work.ends {
+            // Recorded cameras may all have ended; the process is still there to be asked.
+            while !service.shutdown.wait_timeout(Duration::from_secs(3600)) {}
+        }
+        service.health.shutting_down();
+        service.shutdown.set(Cause::Finished);
+        let (_, given_up) = fleet.stop();
+        // Panics of these two lose nothing.
+        let _ = (link.join(), watching.join());
+        given_up
+    });
+    ended(service, given_up)
+}
+
+/// Readiness follows the link to Kafka.
+fn follow_link(service: &Service, producer: &Producer) {
+    let mut down = false;
+    while !service.shutdown.wait_timeout(Duration::from_millis(500)) {
+        match producer.link() {
+            LinkState::Up if down => {
+                down = false;
+                tracing::info!("kafka answers again");
+                service.health.set("kafka", Condition::Ready);
+            }
+            LinkState::Down(fault) => {
+                down = true;
+                service.health.set("kafka", Condition::NotReady(fault.to_string()));
+            }
+            LinkState::Up | LinkState::Connecting => {}
+        }
+    }
+}
+
+/// A drained stop is success, whatever signal asked for it.
+fn ended(service: &Service, given_up: usize) -> Outcome {
+    service.health.shutting_down();
+    if given_up > 0 {
+        return Err(Failure::failed(format!("{given_up} records were not acknowledged and are lost")));
+    }
+    tracing::info!("ended, everything acknowledged");
+    let _ = Code::Failed;
+    Ok(())
+}
