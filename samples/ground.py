@@ -6,12 +6,12 @@ import numpy as np
 from traffic import BIKE_Y, HEIGHT, LANE_X, LANE_Y, MAIN, SIDE, WALK, WIDTH
 
 LEAN = 0.6  # pixels that one pixel of height shifts a thing up the picture
-BRIDGE = (1096, 1134)  # x of the footbridge over the main road
+BRIDGE = (1100, 1130)  # x of the footbridge over the main road
 
 # Trees overhang the footpaths and the cycle lanes enough to hide half a person: x, y, radius.
-TREES = [(110, 606, 46), (268, 612, 50), (430, 604, 44), (560, 640, 46), (930, 606, 46), (1060, 624, 48), (1215, 604, 44),
-         (120, 192, 42), (330, 186, 46), (520, 196, 40), (590, 70, 44), (938, 90, 46), (1010, 186, 44), (1230, 190, 42),
-         (590, 706, 42), (60, 690, 50), (200, 700, 52), (380, 690, 54), (940, 704, 42)]
+TREES = [(110, 606, 46), (268, 612, 50), (430, 604, 44), (560, 640, 46), (938, 606, 46), (1060, 624, 48), (1215, 604, 44),
+         (120, 170, 42), (330, 166, 46), (520, 172, 40), (578, 70, 44), (944, 90, 46), (1010, 168, 44), (1230, 170, 42),
+         (580, 706, 42), (60, 690, 50), (200, 700, 52), (380, 690, 54), (940, 704, 42)]
 
 # Houses: the roof's edges, its colour, the wall's colour. A wall shows for WALL pixels below its roof.
 WALL = 40

@@ -110,12 +110,12 @@ class Scene:
         for _, (_, _, _, cast) in placed:
             hull = cv2.convexHull(np.round(cast * 16).astype(np.int32))
             cv2.fillConvexPoly(shadow, hull, 255, cv2.LINE_AA, 4)
+        self._signals(picture)
         shadow = cv2.blur(shadow, (7, 7))
         np.maximum(shadow, self.still_shadow, out=shadow)
         for _, (_, outlines, colours, _) in placed:
             for outline, colour in zip(outlines, colours):
                 cv2.fillConvexPoly(picture, outline, colour, cv2.LINE_AA, 4)
-        self._signals(picture)
         # What moves is darkened by what stands still, not by its own shadow on the ground.
         cv2.copyTo(self.still_shadow, self.occupied.astype(np.uint8), shadow)
         seconds = self.frame / FPS

@@ -90,7 +90,7 @@ def routes():
     for y in (up, low):
         made.append(make_route([(w, y + half), (e, y + half)], 0, walk, "walk", [(wait_x[0], y + half)]))
         made.append(make_route([(e, y - half), (w, y - half)], 0, walk, "walk", [(wait_x[1], y - half)]))
-    for x in (left, right):
+    for x, walk in ((left, {PERSON: 0.080}), (right, walk)):
         made.append(make_route([(x + half, s), (x + half, n)], 0, walk, "walk", [(x + half, wait_y[1])]))
         made.append(make_route([(x - half, n), (x - half, s)], 0, walk, "walk", [(x - half, wait_y[0])]))
     turners = {PERSON: 0.018}

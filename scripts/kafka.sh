@@ -36,6 +36,7 @@ rm -rf "$deps"
 mv "$work" "$deps"
 work=$deps/archive
 mkdir "$work"
+chmod 755 "$deps"
 
 echo "kafka.sh: making the class data archive" >&2
 made=
@@ -64,7 +65,7 @@ EOF
     broker=$!
     waited=0
     while kill -0 "$broker" 2>/dev/null && [ "$waited" -lt 600 ]; do
-        if grep -q 'Kafka Server started' "$work/broker.log"; then
+        if grep -qs 'Kafka Server started' "$work/broker.log"; then
             made=yes
             break
         fi

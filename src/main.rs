@@ -16,6 +16,7 @@ mod detect;
 mod model;
 #[cfg(feature = "pipeline")]
 mod pipeline;
+mod screen;
 #[cfg(feature = "pipeline")]
 mod serve;
 #[cfg(feature = "pipeline")]
@@ -34,22 +35,27 @@ use sightline_service::telemetry;
 fn main() -> ExitCode {
     let cli = match config::parse() {
         Ok(cli) => cli,
-        Err(failure) => return end(Err(failure)),
+        Err(failure) => return end(Err(failure), LogFormat::Text),
     };
     let format = match cli.log {
         LogFormat::Text => telemetry::LogFormat::Text,
         LogFormat::Json => telemetry::LogFormat::Json,
     };
-    if let Err(error) = telemetry::init(format) {
-        return end(Err(Failure::usage(error)));
+    let started = telemetry::init(format, &cli.log_filter, screen::has_colours(), || screen::LogWriter);
+    if let Err(error) = started {
+        return end(Err(Failure::usage(error)), LogFormat::Text);
     }
-    end(run(cli.command))
+    if cli.log == LogFormat::Json {
+        // Whoever reads JSON reads no plain lines between.
+        std::panic::set_hook(Box::new(|panic| tracing::error!("{panic}")));
+    }
+    end(run(cli.command, cli.log), cli.log)
 }
 
-fn run(command: Command) -> Outcome {
+fn run(command: Command, log: LogFormat) -> Outcome {
     match command {
         #[cfg(feature = "pipeline")]
-        Command::Up(args) => up::run(args),
+        Command::Up(args) => up::run(args, log),
         #[cfg(feature = "pipeline")]
         Command::Detect(args) => detect::run(&args),
         #[cfg(feature = "pipeline")]
@@ -64,12 +70,14 @@ fn run(command: Command) -> Outcome {
     }
 }
 
-fn end(outcome: Outcome) -> ExitCode {
+fn end(outcome: Outcome, log: LogFormat) -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            if !failure.message.is_empty() {
-                eprintln!("sightline: {}", failure.message);
+            match log {
+                _ if failure.message.is_empty() => {}
+                LogFormat::Text => eprintln!("sightline: {}", failure.message),
+                LogFormat::Json => tracing::error!(exit_code = failure.code as u8, "{}", failure.message),
             }
             ExitCode::from(failure.code as u8)
         }

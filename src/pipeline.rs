@@ -21,6 +21,7 @@ pub(crate) fn run(args: PipelineArgs) -> Outcome {
             workers: model::workers(&args.model.reading),
             decoder_threads: decoder_threads(cameras.len()),
             track: !args.no_track,
+            agnostic_nms: false,
         },
         cameras,
         model: &model,

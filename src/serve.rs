@@ -7,21 +7,25 @@ use prometheus_client::registry::Registry;
 use sightline_pipeline::detect::Model;
 use sightline_pipeline::metrics::PipelineMetrics;
 use sightline_pipeline::publish::Publisher;
-use sightline_pipeline::topology::{CameraRefused, Fleet, FleetOptions};
+use sightline_pipeline::topology::{CameraRefused, Fleet, FleetOptions, Plan};
 use sightline_schema::{Camera, Topics};
 use sightline_service::health::{Condition, Health};
 use sightline_service::http::{HttpHandle, HttpServer};
-use sightline_service::kafka::{KafkaSettings, LINGER_MS, LOW_LATENCY_LINGER_MS, LinkState, Producer, require};
+use sightline_service::kafka::{
+    FaultKind, KafkaSettings, LINGER_MS, LOW_LATENCY_LINGER_MS, LinkState, Producer, require,
+};
 use sightline_service::shutdown::{Cause, Shutdown};
 
 use crate::cli::{HttpArgs, PublishingArgs};
-use crate::exit::{Code, Failure, Outcome};
+use crate::exit::{Failure, Outcome};
 use crate::{kafka, model};
 
-/// An absent broker is said again this often.
+/// Why Kafka can't be used yet is said this often.
 const SAY_AGAIN: Duration = Duration::from_secs(10);
-/// One attempt to ask a broker for its topics.
-const ATTEMPT: Duration = Duration::from_secs(5);
+/// One attempt to ask a broker for its topics; a stop waits for it to end.
+const ATTEMPT: Duration = Duration::from_secs(2);
+/// Between two attempts.
+const PAUSE: Duration = Duration::from_millis(500);
 
 /// What a process that runs cameras consists of, before its cameras run.
 pub(crate) struct Service {
@@ -44,8 +48,8 @@ impl Service {
         Ok(Self { metrics, shutdown, http, health })
     }
 
-    /// Waits until a broker answers and the topics are there. A missing topic is a refusal; an absent broker is
-    /// waited for, and said. `false` when the process is stopped meanwhile.
+    /// Waits until a broker answers and the topics are there. A missing topic is a refusal; an absent broker, or one
+    /// that lets nobody in, is waited for, and said. `false` when the process is stopped meanwhile.
     fn wait_for_kafka(&self, settings: &KafkaSettings, topics: &Topics) -> Result<bool, Failure> {
         let names = [topics.detections(), topics.camera_status()];
         let names: Vec<_> = names.iter().map(String::as_str).collect();
@@ -53,13 +57,16 @@ impl Service {
         while !self.shutdown.is_set() {
             match require(settings, &names, ATTEMPT) {
                 Ok(()) => return Ok(true),
-                Err(fault) if kafka::passes_by_itself(&fault) => {
+                Err(fault) if kafka::may_pass(&fault) => {
                     self.health.set("kafka", Condition::NotReady(fault.to_string()));
-                    if said.is_none_or(|at| at.elapsed() >= SAY_AGAIN) {
+                    if said.is_none_or(|at| at.elapsed() + PAUSE >= SAY_AGAIN) {
                         said = Some(Instant::now());
-                        tracing::warn!("{fault}; no camera is opened until it does");
+                        tracing::warn!(code = fault.kind.code(), "{fault}; trying again, no camera is opened before");
                     }
-                    self.shutdown.wait_timeout(Duration::from_secs(1));
+                    self.shutdown.wait_timeout(PAUSE);
+                }
+                Err(fault) if fault.kind == FaultKind::UnknownTopic => {
+                    return Err(Failure::failed(format!("{fault}{}", kafka::prefix_flag(topics))));
                 }
                 Err(fault) => return Err(Failure::failed(fault)),
             }
@@ -82,6 +89,10 @@ pub(crate) struct Work<'a> {
 
 /// Runs cameras until a signal, or their end. `watch` runs beside them.
 pub(crate) fn run(service: &Service, work: Work<'_>, watch: impl FnOnce(&Shutdown) + Send) -> Outcome {
+    for camera in &work.cameras {
+        service.metrics.camera(&camera.id);
+    }
+    let plan = Plan::new(work.cameras, work.model, &work.options).map_err(refused)?;
     if !service.wait_for_kafka(&work.settings, &work.topics)? {
         return ended(service, 0);
     }
@@ -90,11 +101,8 @@ pub(crate) fn run(service: &Service, work: Work<'_>, watch: impl FnOnce(&Shutdow
     service.health.set("kafka", Condition::Ready);
     let publisher = Publisher::new(producer.clone(), work.topics, service.metrics.clone(), service.shutdown.clone());
     let fleet =
-        Fleet::start(work.cameras, work.model, &work.options, &publisher, &service.metrics, &service.shutdown)
-            .map_err(|error| match error {
-                CameraRefused::Settings { .. } => Failure::usage(error),
-                CameraRefused::Model(error) => model::refused(error),
-            })?;
+        Fleet::start(plan, work.model, &work.options, &publisher, &service.metrics, &service.shutdown)
+            .map_err(refused)?;
     service.health.set("cameras", Condition::Ready);
     let given_up = std::thread::scope(|scope| {
         let link = scope.spawn(|| follow_link(service, &producer));
@@ -121,7 +129,6 @@ fn follow_link(service: &Service, producer: &Producer) {
         match producer.link() {
             LinkState::Up if down => {
                 down = false;
-                tracing::info!("kafka answers again");
                 service.health.set("kafka", Condition::Ready);
             }
             LinkState::Down(fault) => {
@@ -140,6 +147,12 @@ fn ended(service: &Service, given_up: usize) -> Outcome {
         return Err(Failure::failed(format!("{given_up} records were not acknowledged and are lost")));
     }
     tracing::info!("ended, everything acknowledged");
-    let _ = Code::Failed;
     Ok(())
+}
+
+fn refused(error: CameraRefused) -> Failure {
+    match error {
+        CameraRefused::Settings { .. } => Failure::usage(error),
+        CameraRefused::Model(error) => model::refused(error),
+    }
 }

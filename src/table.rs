@@ -1,101 +1,193 @@
 //! The live table of `up`: one row a camera.
 
-use std::io::IsTerminal as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use console::{Term, pad_str, style};
+use console::{Alignment, measure_text_width, pad_str, style};
 use sightline_pipeline::metrics::{CameraFigures, CameraMetrics, PipelineMetrics};
 use sightline_schema::{Camera, CameraState, SkipReason};
 use sightline_service::shutdown::Shutdown;
 
-/// On a terminal the table is drawn over; elsewhere a line a camera is enough now and then.
+use crate::cli::LogFormat;
+use crate::screen;
+
+/// On a terminal the table is drawn over; elsewhere it is written now and then.
 const REDRAW: Duration = Duration::from_secs(1);
-const PRINT: Duration = Duration::from_secs(5);
+const WRITE: Duration = Duration::from_secs(10);
+
+/// What one camera did between two looks at it.
+struct Row {
+    camera: String,
+    state: Option<CameraState>,
+    fps_in: f64,
+    results: f64,
+    detections: f64,
+    /// p50 and p99, milliseconds; recorded video has none.
+    latency_ms: Option<(f64, f64)>,
+    skipped: String,
+}
 
 pub(crate) struct Table {
     cameras: Vec<Arc<CameraMetrics>>,
+    format: LogFormat,
 }
 
 impl Table {
-    pub(crate) fn new(cameras: &[Camera], metrics: &PipelineMetrics) -> Self {
-        Self { cameras: cameras.iter().map(|camera| metrics.camera(&camera.id)).collect() }
+    pub(crate) fn new(cameras: &[Camera], metrics: &PipelineMetrics, format: LogFormat) -> Self {
+        Self { cameras: cameras.iter().map(|camera| metrics.camera(&camera.id)).collect(), format }
     }
 
     /// Shows the table until the process stops, and once more then.
     pub(crate) fn run(self, shutdown: &Shutdown) {
-        let term = Term::stderr();
-        let live = std::io::stderr().is_terminal();
-        let mut before: Vec<_> = self.cameras.iter().map(|camera| camera.figures()).collect();
+        let live = self.format == LogFormat::Text && screen::is_terminal();
+        let mut before = self.figures();
         let mut at = Instant::now();
-        let mut drawn = 0;
         loop {
-            let stopping = shutdown.wait_timeout(if live { REDRAW } else { PRINT });
-            let seconds = at.elapsed().as_secs_f64();
+            let stopping = shutdown.wait_timeout(if live { REDRAW } else { WRITE });
+            let seconds = at.elapsed().as_secs_f64().max(0.001);
             at = Instant::now();
-            let now: Vec<_> = self.cameras.iter().map(|camera| camera.figures()).collect();
-            let mut lines = vec![style(row(&HEADINGS.map(str::to_owned))).bold().to_string()];
-            lines.extend(now.iter().zip(&before).map(|(now, before)| row(&cells(now, before, seconds))));
-            if live && drawn > 0 {
-                // A terminal that went away is no reason to stop.
-                let _ = term.clear_last_lines(drawn);
-            }
-            // Rows that do not fit would scroll away what is to be drawn over.
-            let room = usize::from(term.size().0).saturating_sub(2).max(3);
-            let lines = if live && lines.len() > room {
-                let more = lines.len() - room;
-                let mut shown = lines[..room].to_vec();
-                shown.push(format!("… and {more} cameras more"));
-                shown
-            } else {
-                lines
-            };
-            drawn = lines.len();
-            for line in lines {
-                let _ = term.write_line(&line);
+            let now = self.figures();
+            let rows: Vec<_> = now.iter().zip(&before).map(|(now, before)| Row::of(now, before, seconds)).collect();
+            match self.format {
+                LogFormat::Json => rows.iter().for_each(Row::log),
+                LogFormat::Text if live => screen::draw(&text(&rows)),
+                LogFormat::Text => text(&rows).iter().for_each(|line| eprintln!("{line}")),
             }
             before = now;
             if stopping {
+                screen::leave();
                 return;
             }
         }
     }
+
+    fn figures(&self) -> Vec<CameraFigures> {
+        self.cameras.iter().map(|camera| camera.figures()).collect()
+    }
 }
 
-const HEADINGS: [&str; 7] = ["CAMERA", "STATE", "FPS IN", "RESULTS/S", "DETECTIONS/S", "LATENCY p50/p99", "SKIPPED"];
-const WIDTHS: [usize; 7] = [22, 11, 8, 10, 13, 17, 40];
+impl Row {
+    fn of(now: &CameraFigures, before: &CameraFigures, seconds: f64) -> Self {
+        let rate = |now: u64, before: u64| now.saturating_sub(before) as f64 / seconds;
+        let skipped: Vec<_> = SkipReason::ALL
+            .into_iter()
+            .filter(|reason| now.skipped.get(*reason) > 0)
+            .map(|reason| format!("{} {reason}", now.skipped.get(reason)))
+            .collect();
+        let ms = |seconds: f32| f64::from(seconds) * 1e3;
+        Self {
+            camera: now.camera.clone(),
+            state: now.state,
+            fps_in: rate(now.arrived, before.arrived),
+            results: rate(now.published, before.published),
+            detections: rate(now.detections, before.detections),
+            latency_ms: now.latency_p50_s.zip(now.latency_p99_s).map(|(p50, p99)| (ms(p50), ms(p99))),
+            skipped: skipped.join(", "),
+        }
+    }
 
-fn row(cells: &[String; 7]) -> String {
-    let padded = cells.iter().zip(WIDTHS).map(|(cell, width)| {
-        pad_str(cell, width, console::Alignment::Left, Some("…")).into_owned()
-    });
-    padded.collect::<Vec<_>>().join(" ").trim_end().to_owned()
+    fn state(&self) -> &'static str {
+        self.state.map_or("waiting", CameraState::as_str)
+    }
+
+    fn log(&self) {
+        let tenth = |value: f64| (value * 10.0).round() / 10.0;
+        let (p50, p99) = self.latency_ms.unzip();
+        tracing::info!(
+            camera = self.camera,
+            state = self.state(),
+            fps_in = tenth(self.fps_in),
+            results_per_s = tenth(self.results),
+            detections_per_s = tenth(self.detections),
+            latency_p50_ms = p50.map(f64::round),
+            latency_p99_ms = p99.map(f64::round),
+            skipped = self.skipped,
+            "camera"
+        );
+    }
+
+    fn cells(&self) -> [String; 7] {
+        let state = style(self.state()).for_stderr();
+        let state = match self.state {
+            Some(CameraState::Running) => state.green(),
+            Some(CameraState::Retrying) => state.red(),
+            Some(CameraState::Ended | CameraState::Stopped | CameraState::Disabled) => state.dim(),
+            _ => state.yellow(),
+        };
+        [
+            self.camera.clone(),
+            state.to_string(),
+            format!("{:.1}", self.fps_in),
+            format!("{:.1}", self.results),
+            format!("{:.1}", self.detections),
+            self.latency_ms.map_or("–".to_owned(), |(p50, p99)| format!("{p50:.0} / {p99:.0} ms")),
+            if self.skipped.is_empty() { "none".to_owned() } else { self.skipped.clone() },
+        ]
+    }
 }
 
-fn cells(now: &CameraFigures, before: &CameraFigures, seconds: f64) -> [String; 7] {
-    let rate = |now: u64, before: u64| format!("{:.1}", now.saturating_sub(before) as f64 / seconds.max(0.001));
-    let latency = match (now.latency_p50_s, now.latency_p99_s) {
-        (Some(p50), Some(p99)) => format!("{:.0} / {:.0} ms", p50 * 1e3, p99 * 1e3),
-        _ => "–".to_owned(),
-    };
-    let skipped: Vec<_> = SkipReason::ALL
-        .into_iter()
-        .filter(|reason| now.skipped.get(*reason) > 0)
-        .map(|reason| format!("{} {reason}", now.skipped.get(reason)))
+const HEADINGS: [(&str, Alignment); 7] = [
+    ("CAMERA", Alignment::Left),
+    ("STATE", Alignment::Left),
+    ("FPS IN", Alignment::Right),
+    ("RESULTS/S", Alignment::Right),
+    ("DETECTIONS/S", Alignment::Right),
+    ("LATENCY p50/p99", Alignment::Right),
+    ("SKIPPED", Alignment::Left),
+];
+/// Longer names of cameras are cut.
+const WIDEST: usize = 32;
+
+/// Heading and rows, each column as wide as its widest cell.
+fn text(rows: &[Row]) -> Vec<String> {
+    let cells: Vec<_> = rows.iter().map(Row::cells).collect();
+    let widths: Vec<_> = (0..HEADINGS.len())
+        .map(|i| {
+            let widest = cells.iter().map(|row| measure_text_width(&row[i])).max().unwrap_or(0);
+            let heading = HEADINGS[i].0.len();
+            if i == 0 { widest.clamp(heading, WIDEST) } else { widest.max(heading) }
+        })
         .collect();
-    let state = now.state.map_or("waiting", CameraState::as_str);
-    let state = match now.state {
-        Some(CameraState::Running) => style(state).green().to_string(),
-        Some(CameraState::Retrying) => style(state).red().to_string(),
-        _ => style(state).yellow().to_string(),
+    let line = |cells: &[String]| {
+        let padded = cells.iter().zip(&widths).zip(HEADINGS);
+        let padded = padded.map(|((cell, width), (_, side))| pad_str(cell, *width, side, Some("…")).into_owned());
+        padded.collect::<Vec<_>>().join("  ").trim_end().to_owned()
     };
-    [
-        now.camera.clone(),
-        state,
-        rate(now.arrived, before.arrived),
-        rate(now.published, before.published),
-        rate(now.detections, before.detections),
-        latency,
-        if skipped.is_empty() { "none".to_owned() } else { skipped.join(", ") },
-    ]
+    let heading = line(&HEADINGS.map(|(heading, _)| heading.to_owned()));
+    let mut lines = vec![style(heading).for_stderr().bold().to_string()];
+    lines.extend(cells.iter().map(|row| line(row)));
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_line_up_whatever_is_in_them() {
+        console::set_colors_enabled_stderr(false);
+        let row = |camera: &str, state, fps_in, latency_ms, skipped: &str| Row {
+            camera: camera.to_owned(),
+            state,
+            fps_in,
+            results: 5.0,
+            detections: 12.34,
+            latency_ms,
+            skipped: skipped.to_owned(),
+        };
+        let lines = text(&[
+            row("gate", Some(CameraState::Running), 25.0, Some((41.3, 1180.2)), "1200 sampling, 3 overload"),
+            row(&"long-".repeat(10), Some(CameraState::Connecting), 0.0, None, ""),
+            row("yard", None, 1000.25, Some((4.0, 9.0)), "7 unpublished"),
+        ]);
+        assert_eq!(
+            lines.join("\n"),
+            "\
+CAMERA                            STATE       FPS IN  RESULTS/S  DETECTIONS/S  LATENCY p50/p99  SKIPPED
+gate                              running       25.0        5.0          12.3     41 / 1180 ms  1200 sampling, 3 overload
+long-long-long-long-long-long-l…  connecting     0.0        5.0          12.3                –  none
+yard                              waiting     1000.2        5.0          12.3       4 / 9 ms  7 unpublished"
+                .replace("       4 / 9 ms", "         4 / 9 ms")
+        );
+    }
 }

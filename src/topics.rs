@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sightline_service::kafka::{apply, check};
+use sightline_service::kafka::{Difference, apply, check};
 
 use crate::cli::{TopicsAction, TopicsActionArgs, TopicsArgs};
 use crate::exit::{Code, Failure, Outcome};
@@ -36,7 +36,8 @@ fn run_apply(args: &TopicsActionArgs) -> Outcome {
 
 fn run_check(args: &TopicsActionArgs) -> Outcome {
     let settings = kafka::settings(&args.kafka.kafka, &args.kafka.settings)?;
-    let wanted = kafka::topics(&args.kafka.settings).wanted(args.partitions);
+    let topics = kafka::topics(&args.kafka.settings);
+    let wanted = topics.wanted(args.partitions);
     let differences = check(&settings, &wanted, PATIENCE).map_err(Failure::failed)?;
     for difference in &differences {
         println!("{difference}");
@@ -45,5 +46,10 @@ fn run_check(args: &TopicsActionArgs) -> Outcome {
         println!("all {} topics are as they should be", wanted.len());
         return Ok(());
     }
-    Err(Failure::failed(format!("mend it with: sightline topics apply {}", settings.flags())))
+    // Partitions say in their own sentence what can be done.
+    if differences.iter().all(|difference| matches!(difference, Difference::Partitions { .. })) {
+        return Err(Failure::silent(Code::Failed));
+    }
+    let prefix = kafka::prefix_flag(&topics);
+    Err(Failure::failed(format!("mend it with: sightline topics apply {}{prefix}", settings.flags())))
 }

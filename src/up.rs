@@ -4,17 +4,17 @@ use std::path::{Path, PathBuf};
 
 use sightline_pipeline::source;
 use sightline_pipeline::topology::FleetOptions;
-use sightline_schema::EMBEDDED_PARTITIONS;
+use sightline_schema::{EMBEDDED_PARTITIONS, Topics};
 use sightline_service::kafka::{EmbeddedBroker, KafkaSettings};
 
-use crate::cli::UpArgs;
+use crate::cli::{LogFormat, UpArgs};
 use crate::exit::{Failure, Outcome};
 use crate::pipeline::{decoder_threads, pod};
 use crate::serve::{self, Service, Work};
 use crate::table::Table;
 use crate::{cameras, kafka, model};
 
-pub(crate) fn run(args: UpArgs) -> Outcome {
+pub(crate) fn run(args: UpArgs, log: LogFormat) -> Outcome {
     let (inputs, model_path) = what_to_run(&args)?;
     let mut all = cameras::from_inputs(&inputs, args.once, &args.thresholds)?;
     if let Some(file) = &args.cameras {
@@ -35,13 +35,22 @@ pub(crate) fn run(args: UpArgs) -> Outcome {
             (Some(broker), settings)
         }
     };
-    banner(&service, &settings, embedded.is_some(), &model.device().to_string(), &topics.detections());
+    let banner = Banner {
+        metrics: format!("http://{}/metrics", service.http.local_addr()),
+        device: model.device().to_string(),
+        broker: settings.bootstrap().to_owned(),
+        embedded: embedded.is_some(),
+        kafka_config: args.settings.kafka_config.clone(),
+        topics: topics.clone(),
+    };
+    banner.show(log);
     let work = Work {
         options: FleetOptions {
             pod: pod(),
             workers: model::workers(&args.reading),
             decoder_threads: decoder_threads(all.len()),
             track: !args.thresholds.no_track,
+            agnostic_nms: args.thresholds.agnostic_nms,
         },
         cameras: all,
         model: &model,
@@ -50,7 +59,7 @@ pub(crate) fn run(args: UpArgs) -> Outcome {
         publishing: &args.publishing,
         ends: args.once,
     };
-    let table = Table::new(&work.cameras, &service.metrics);
+    let table = Table::new(&work.cameras, &service.metrics, log);
     serve::run(&service, work, |shutdown| table.run(shutdown))
 }
 
@@ -79,15 +88,39 @@ fn what_to_run(args: &UpArgs) -> Result<(Vec<String>, PathBuf), Failure> {
     Ok((inputs, model))
 }
 
-fn banner(service: &Service, settings: &KafkaSettings, embedded: bool, device: &str, topic: &str) {
-    let broker = settings.bootstrap();
-    eprintln!("sightline {} · model on {device} · metrics at http://{}/metrics", env!("CARGO_PKG_VERSION"), service.http.local_addr());
-    if embedded {
-        eprintln!("the broker at {broker} is for trying out: it lives in this process and forgets everything with it");
-    } else {
-        eprintln!("kafka at {broker}");
+/// What a person needs to know first: where things are, and how results are read.
+struct Banner {
+    metrics: String,
+    device: String,
+    broker: String,
+    embedded: bool,
+    kafka_config: Option<PathBuf>,
+    topics: Topics,
+}
+
+impl Banner {
+    fn show(&self, log: LogFormat) {
+        let Self { metrics, device, broker, .. } = self;
+        let detections = self.kcat(&self.topics.detections(), "end");
+        let statuses = self.kcat(&self.topics.camera_status(), "beginning");
+        if log == LogFormat::Json {
+            let embedded = self.embedded;
+            return tracing::info!(metrics, device, broker, embedded, detections, statuses, "up");
+        }
+        eprintln!("sightline {} · model on {device} · metrics at {metrics}", env!("CARGO_PKG_VERSION"));
+        if self.embedded {
+            eprintln!("the broker at {broker} is for trying out: it lives in this process and forgets everything with it");
+        } else {
+            eprintln!("kafka at {broker}");
+        }
+        eprintln!("read what is detected:  {detections}");
+        eprintln!("and how cameras fare:   {statuses}");
+        eprintln!("Ctrl-C ends it.\n");
     }
-    eprintln!("read what is detected:  kcat -C -q -b {broker} -t {topic} -o end");
-    eprintln!("and how cameras fare:   kcat -C -q -b {broker} -t {} -o beginning", topic.replace("detections", "camera-status"));
-    eprintln!("Ctrl-C ends it.\n");
+
+    /// The line that reads a topic. kcat takes the same properties file, as far as it has no `KEY.file`.
+    fn kcat(&self, topic: &str, from: &str) -> String {
+        let config = self.kafka_config.as_ref().map(|file| format!(" -F {}", file.display())).unwrap_or_default();
+        format!("kcat{config} -C -q -b {} -t {topic} -o {from}", self.broker)
+    }
 }

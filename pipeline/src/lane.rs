@@ -90,6 +90,10 @@ impl Lane {
         Self { settings, metrics, inner: Mutex::new(inner), ended: Condvar::new() }
     }
 
+    pub fn camera(&self) -> &str {
+        self.metrics.camera()
+    }
+
     pub fn thresholds(&self) -> &Thresholds {
         &self.settings.thresholds
     }
@@ -104,13 +108,14 @@ impl Lane {
                     self.detected(&mut inner, &frame, &detections, times);
                 }
                 Outcome::Failed { frame } => {
+                    self.metrics.skipped(&frame.skipped);
                     inner.owed.merge(&frame.skipped);
-                    inner.owed.add(SkipReason::Corrupt, 1);
+                    self.lost(&mut inner, SkipReason::Corrupt);
                 }
                 Outcome::Mark(mark) => inner.outlet.mark(&mark),
                 Outcome::End(mut end) => {
-                    end.skipped.merge(&std::mem::take(&mut inner.owed));
                     self.metrics.skipped(&end.skipped);
+                    end.skipped.merge(&std::mem::take(&mut inner.owed));
                     inner.outlet.end(&end);
                     inner.ended = true;
                     self.ended.notify_all();
@@ -139,6 +144,8 @@ impl Lane {
             .zip(tracks)
             .filter(|(detection, _)| self.settings.thresholds.shows(detection))
             .collect();
+        // Counted now, not with the record that carries them: while Kafka is away none goes out.
+        self.metrics.skipped(&frame.skipped);
         let mut skipped = std::mem::take(&mut inner.owed);
         skipped.merge(&frame.skipped);
         let tracked = Tracked { frame, skipped, detections: &shown, times, track_time };
@@ -146,9 +153,17 @@ impl Lane {
             Ok(()) => self.metrics.frame(&tracked),
             Err(Unpublished) => {
                 inner.owed = skipped;
-                inner.owed.add(SkipReason::Unpublished, 1);
+                self.lost(inner, SkipReason::Unpublished);
             }
         }
+    }
+
+    /// A frame that was detected or should have been has no record: the next record accounts for it.
+    fn lost(&self, inner: &mut Inner, reason: SkipReason) {
+        let mut lost = Skipped::default();
+        lost.add(reason, 1);
+        self.metrics.skipped(&lost);
+        inner.owed.merge(&lost);
     }
 
     fn track(&self, inner: &mut Inner, frame: &Frame, detections: &[Detection]) -> Vec<Option<TrackRef>> {
@@ -161,3 +176,7 @@ impl Lane {
         tracker.update(frame.pts_us, detections)
     }
 }
+
+#[cfg(test)]
+#[path = "lane_tests.rs"]
+mod tests;

@@ -147,6 +147,11 @@ impl PipelineMetrics {
         metrics
     }
 
+    /// Records under way to Kafka, one more or one less.
+    pub fn under_way(&self, change: i64) {
+        self.in_flight.inc_by(change);
+    }
+
     pub fn acknowledged(&self, topic: &str, captured_to_ack: Option<Duration>) {
         self.acknowledged.get_or_create(&ByTopic { topic: topic.to_owned() }).inc();
         if let Some(latency) = captured_to_ack {
@@ -154,12 +159,9 @@ impl PipelineMetrics {
         }
     }
 
+    /// A record will not arrive, and not because the queue was full.
     pub fn refused(&self, topic: &str) {
         self.refused.get_or_create(&ByTopic { topic: topic.to_owned() }).inc();
-    }
-
-    pub fn in_flight(&self, records: usize) {
-        self.in_flight.set(i64::try_from(records).unwrap_or(i64::MAX));
     }
 }
 
@@ -213,7 +215,6 @@ impl CameraMetrics {
     pub fn frame(&self, tracked: &Tracked<'_>) {
         self.published.inc();
         self.detections.inc_by(tracked.detections.len() as u64);
-        self.skipped(&tracked.skipped);
         let DetectTimes { letterbox, session, head, .. } = tracked.times;
         let stages = [("letterbox", letterbox), ("session", session), ("head", head), ("track", tracked.track_time)];
         for (stage, time) in stages {

@@ -1,13 +1,13 @@
 //! Results, marks and statuses to Kafka: in order per camera, acknowledged, accounted for.
 
-use std::sync::Arc;
 use std::sync::mpsc;
-use std::time::{Duration, SystemTime};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
 
 use sightline_schema::{
     Camera, CameraState, Clock, Message, ModelFacts, SpecRecord, Status, StreamRecord, StreamState, Tick, Timestamp, Topics,
 };
-use sightline_service::kafka::{Producer, SendError};
+use sightline_service::kafka::{Delivered, FaultKind, KafkaFault, OnDelivery, Producer, SendError};
 use sightline_service::shutdown::Shutdown;
 
 use crate::batch::WhenFull;
@@ -18,6 +18,10 @@ use crate::result::ResultFacts;
 
 /// How long a full queue is waited for at a time; a stop is noticed in between.
 const RETRY: Duration = Duration::from_millis(20);
+/// How long after a stop a full queue is still waited for: what was detected should get out, and a stop is bounded.
+const DRAIN: Duration = Duration::from_secs(5);
+/// Records that Kafka refuses are said at most this often.
+const SAY_AGAIN: Duration = Duration::from_secs(10);
 
 /// The process's one way to Kafka. Cheap to clone.
 #[derive(Clone)]
@@ -26,18 +30,21 @@ pub struct Publisher {
     topics: Topics,
     metrics: PipelineMetrics,
     shutdown: Shutdown,
+    /// Until when a full queue is waited for, once the process stops: one bound for all cameras together.
+    drained_by: Arc<OnceLock<Instant>>,
+    refusals: Arc<Refusals>,
 }
 
 impl Publisher {
     pub fn new(producer: Arc<Producer>, topics: Topics, metrics: PipelineMetrics, shutdown: Shutdown) -> Self {
-        Self { producer, topics, metrics, shutdown }
+        Self { producer, topics, metrics, shutdown, drained_by: Arc::default(), refusals: Arc::default() }
     }
 
     /// Writes a camera's claim. The offset that arrives is its epoch; nothing arrives until a broker
     /// acknowledged it.
     pub fn claim(&self, camera: &Camera, pod: &str) -> mpsc::Receiver<Result<u64, String>> {
         let (answer, claimed) = mpsc::channel();
-        let status = Status {
+        let claim = Status {
             camera: camera.id.clone(),
             epoch: None,
             generation: camera.generation,
@@ -54,31 +61,26 @@ impl Publisher {
             clock: None,
             clock_offset_ms: None,
         };
-        let Ok(payload) = serde_json::to_vec(&status) else { return claimed };
-        let topic = self.topics.camera_status();
-        let refused = answer.clone();
-        let sent = self.producer.send(
-            &topic,
-            &camera.id,
-            &payload,
-            Status::schema_name(),
-            Box::new(move |delivered| {
-                // A receiver that is gone no longer wants the claim.
-                let _ = answer.send(match delivered {
-                    Ok(delivered) => u64::try_from(delivered.offset).map_err(|_| "the broker gave no offset".into()),
-                    Err(error) => Err(error.to_string()),
-                });
-            }),
-        );
-        if let Err(error) = sent {
-            let _ = refused.send(Err(error.error.to_string()));
-        }
+        let told = Box::new(move |delivered: Result<Delivered, KafkaFault>| {
+            // A receiver that is gone no longer wants the claim.
+            let _ = answer.send(match delivered {
+                Ok(delivered) => u64::try_from(delivered.offset).map_err(|_| "the broker gave no offset".into()),
+                Err(fault) => Err(fault.to_string()),
+            });
+        });
+        // Refused at once, the answer is dropped, and the receiver sees that.
+        let _ = self.send(&self.topics.camera_status(), &claim, None, WhenFull::Block, Some(told));
         claimed
     }
 
-    /// Writes a status. One that finds the queue full is dropped: a later one says more.
+    /// Writes a status. One that finds the queue full is dropped, since a later one says more; after the last there
+    /// is none.
     pub fn status(&self, status: &Status) {
-        if self.send(&self.topics.camera_status(), status, None, WhenFull::DropOldest).is_err() {
+        let when_full = match status.state {
+            CameraState::Ended => WhenFull::Block,
+            _ => WhenFull::DropOldest,
+        };
+        if self.send(&self.topics.camera_status(), status, None, when_full, None).is_err() {
             tracing::debug!(camera = %status.camera, "the queue to kafka is full; a status is left out");
         }
     }
@@ -94,13 +96,15 @@ impl Publisher {
         self.producer.flush(patience)
     }
 
-    /// Sends one record. With [`WhenFull::Block`] a full queue is waited for until the process stops.
+    /// Sends one record; `told` hears what became of it, if it was taken. With [`WhenFull::Block`] a full queue is
+    /// waited for, until the process stops and a little longer.
     fn send<M: Message>(
         &self,
         topic: &str,
         message: &M,
         captured_at: Option<Timestamp>,
         when_full: WhenFull,
+        told: Option<OnDelivery>,
     ) -> Result<(), Unpublished> {
         let payload = match serde_json::to_vec(message) {
             Ok(payload) => payload,
@@ -109,34 +113,78 @@ impl Publisher {
                 return Err(Unpublished);
             }
         };
-        let metrics = self.metrics.clone();
+        let (metrics, refusals) = (self.metrics.clone(), self.refusals.clone());
         let (camera, name) = (message.camera().to_owned(), topic.to_owned());
-        let mut on_delivery: sightline_service::kafka::OnDelivery = Box::new(move |delivered| match delivered {
-            Ok(_) => metrics.acknowledged(&name, captured_at.map(since)),
-            Err(error) => {
-                metrics.refused(&name);
-                tracing::error!(%camera, topic = %name, %error, "kafka did not take a record");
+        let mut on_delivery: OnDelivery = Box::new(move |delivered| {
+            metrics.under_way(-1);
+            match &delivered {
+                Ok(_) => metrics.acknowledged(&name, captured_at.map(since)),
+                Err(fault) => {
+                    metrics.refused(&name);
+                    // What a stop leaves behind is said in one sentence, with its number.
+                    if fault.kind != FaultKind::Purged {
+                        refusals.say(&camera, fault);
+                    }
+                }
+            }
+            if let Some(told) = told {
+                told(delivered);
             }
         });
         loop {
-            match self.producer.send(topic, message.camera(), &payload, M::SCHEMA, on_delivery) {
-                Ok(()) => {
-                    self.metrics.in_flight(self.producer.in_flight());
-                    return Ok(());
-                }
-                Err(refused) if refused.error == SendError::QueueFull => {
-                    if when_full == WhenFull::DropOldest || self.shutdown.wait_timeout(RETRY) {
-                        return Err(Unpublished);
-                    }
+            // Before, since its report may come before `send` returns.
+            self.metrics.under_way(1);
+            let Err(refused) = self.producer.send(topic, message.camera(), &payload, M::SCHEMA, on_delivery) else {
+                return Ok(());
+            };
+            self.metrics.under_way(-1);
+            match refused.error {
+                SendError::QueueFull if when_full == WhenFull::Block && self.waits() => {
                     on_delivery = refused.on_delivery;
                 }
-                Err(refused) => {
+                SendError::QueueFull => return Err(Unpublished),
+                SendError::Fatal(fault) | SendError::Other(fault) => {
                     self.metrics.refused(topic);
-                    tracing::error!(camera = message.camera(), topic, error = %refused.error, "kafka did not take a record");
+                    self.refusals.say(message.camera(), &fault);
                     return Err(Unpublished);
                 }
             }
         }
+    }
+
+    /// Waits a moment for room in the queue. False when the process stops and its time to drain is over.
+    fn waits(&self) -> bool {
+        if !self.shutdown.wait_timeout(RETRY) {
+            return true;
+        }
+        let until = *self.drained_by.get_or_init(|| Instant::now() + DRAIN);
+        let left = until.saturating_duration_since(Instant::now());
+        std::thread::park_timeout(left.min(RETRY));
+        !left.is_zero()
+    }
+}
+
+/// Says that Kafka refuses records without a line for each of them.
+#[derive(Debug, Default)]
+struct Refusals {
+    /// When it was said last, and how many came since.
+    said: Mutex<Option<(Instant, u64)>>,
+}
+
+impl Refusals {
+    fn say(&self, camera: &str, fault: &KafkaFault) {
+        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        let more = match &mut *said {
+            Some((at, since)) if at.elapsed() < SAY_AGAIN => {
+                *since += 1;
+                return;
+            }
+            Some((_, since)) => *since,
+            None => 0,
+        };
+        *said = Some((Instant::now(), 0));
+        drop(said);
+        tracing::error!(camera, code = fault.kind.code(), more, "a record is lost: {fault}");
     }
 }
 
@@ -161,7 +209,7 @@ pub struct KafkaOutlet {
 
 impl KafkaOutlet {
     fn say<M: Message>(&self, message: &M) -> Result<(), Unpublished> {
-        self.publisher.send(&self.topic, message, None, self.when_full)
+        self.publisher.send(&self.topic, message, None, self.when_full, None)
     }
 
     fn stream(&self, state: StreamState, clock: Clock, at: Timestamp, complete: Option<bool>) -> Result<(), Unpublished> {
@@ -203,7 +251,7 @@ impl Outlet for KafkaOutlet {
             self.start(clock, at)?;
         }
         let result = self.results.result(tracked);
-        self.publisher.send(&self.topic, &result, live.then_some(captured_at), self.when_full)
+        self.publisher.send(&self.topic, &result, live.then_some(captured_at), self.when_full, None)
     }
 
     fn mark(&mut self, mark: &Mark) {

@@ -5,6 +5,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 
 use sightline_schema::{Camera, CameraState, Credentials, Role, Status, StreamSpec, Timestamp};
+use sightline_service::backoff::Backoff;
 use sightline_service::shutdown::Shutdown;
 
 use crate::cpu::CpuTime;
@@ -45,6 +46,8 @@ pub struct FleetOptions {
     /// Threads of a software decoder; 0 lets it choose.
     pub decoder_threads: u32,
     pub track: bool,
+    /// NMS over all classes together.
+    pub agnostic_nms: bool,
 }
 
 /// A camera, checked against the model, ready to be claimed.
@@ -53,6 +56,21 @@ struct Ready {
     stream: StreamSpec,
     address: Address,
     lane: LaneSettings,
+}
+
+/// Cameras that were checked against a model, before anything is claimed or opened.
+pub struct Plan {
+    disabled: Vec<Camera>,
+    ready: Vec<Ready>,
+}
+
+impl Plan {
+    /// Fails where a camera does not fit the model, or is written in a way that can't be run.
+    pub fn new(cameras: Vec<Camera>, model: &Model, options: &FleetOptions) -> Result<Self, CameraRefused> {
+        let (disabled, enabled): (Vec<_>, Vec<_>) = cameras.into_iter().partition(|camera| !camera.enabled);
+        let ready = enabled.into_iter().map(|camera| prepare(camera, model, options)).collect::<Result<_, _>>()?;
+        Ok(Self { disabled, ready })
+    }
 }
 
 /// The cameras of one process while they run.
@@ -65,19 +83,16 @@ pub struct Fleet {
 }
 
 impl Fleet {
-    /// Claims each camera and opens it once its claim is acknowledged. Fails, before anything is claimed, where
-    /// a camera does not fit the model.
+    /// Claims each camera and opens it once its claim is acknowledged.
     pub fn start(
-        cameras: Vec<Camera>,
+        plan: Plan,
         model: &Model,
         options: &FleetOptions,
         publisher: &Publisher,
         metrics: &PipelineMetrics,
         shutdown: &Shutdown,
     ) -> Result<Self, CameraRefused> {
-        let (disabled, enabled): (Vec<_>, Vec<_>) = cameras.into_iter().partition(|camera| !camera.enabled);
-        let ready =
-            enabled.into_iter().map(|camera| prepare(camera, model, options)).collect::<Result<Vec<_>, _>>()?;
+        let Plan { disabled, ready } = plan;
         let workers = Workers::start(model, options.workers)?;
         for camera in &disabled {
             metrics.camera(&camera.id).state(CameraState::Disabled);
@@ -154,7 +169,6 @@ fn camera_thread(
     workers: &Workers,
 ) -> impl FnOnce() + Send + 'static + use<> {
     let Ready { camera, stream, address, lane } = ready;
-    let claim = publisher.claim(&camera, &options.pod);
     let manner = Manner::of(&address, stream.play);
     let metrics = metrics.camera(&camera.id);
     metrics.state(CameraState::Claimed);
@@ -163,7 +177,7 @@ fn camera_thread(
     let decoder_threads = options.decoder_threads;
     let (model_facts, classes) = (model.facts(), model.classes());
     move || {
-        let Some(epoch) = wait_for_claim(&claim, &camera.id, &shutdown) else { return };
+        let Some(epoch) = claim(&camera, &pod, &publisher, &shutdown) else { return };
         tracing::info!(camera = %camera.id, epoch, address = %address, "claimed");
         let results = ResultFacts { camera: camera.id.clone(), epoch, classes };
         let spec = Spec { camera: camera.clone(), model: model_facts };
@@ -182,23 +196,27 @@ fn camera_thread(
     }
 }
 
-/// The epoch, once a broker acknowledged the claim; `None` when the process stops first.
-fn wait_for_claim(
-    claim: &mpsc::Receiver<Result<u64, String>>,
-    camera: &str,
-    shutdown: &Shutdown,
-) -> Option<u64> {
+/// Claims a camera, again and again where Kafka refuses it. The epoch, once a broker acknowledged the claim; `None`
+/// when the process stops first.
+fn claim(camera: &Camera, pod: &str, publisher: &Publisher, shutdown: &Shutdown) -> Option<u64> {
+    let mut backoff = Backoff::quick();
+    let mut rng = rand::rng();
     loop {
-        match claim.recv_timeout(Duration::from_millis(200)) {
-            Ok(Ok(epoch)) => return Some(epoch),
-            Ok(Err(reason)) => {
-                tracing::error!(%camera, reason, "the claim was refused; the camera is not opened");
-                return None;
+        let claimed = publisher.claim(camera, pod);
+        let reason = loop {
+            match claimed.recv_timeout(Duration::from_millis(200)) {
+                Ok(Ok(epoch)) => return Some(epoch),
+                Ok(Err(reason)) => break reason,
+                Err(RecvTimeoutError::Disconnected) => break "the Kafka client does not take it".to_owned(),
+                Err(RecvTimeoutError::Timeout) if shutdown.is_set() => return None,
+                Err(RecvTimeoutError::Timeout) => {}
             }
-            Err(RecvTimeoutError::Disconnected) => return None,
-            Err(RecvTimeoutError::Timeout) if shutdown.is_set() => return None,
-            Err(RecvTimeoutError::Timeout) => {}
+        };
+        let wait = backoff.next(&mut rng);
+        if shutdown.wait_timeout(wait) {
+            return None;
         }
+        tracing::warn!(camera = %camera.id, waited_s = wait.as_secs_f32(), "its claim was refused ({reason}); claiming again");
     }
 }
 
@@ -220,8 +238,9 @@ fn prepare(camera: Camera, model: &Model, options: &FleetOptions) -> Result<Read
         }
     };
     let address = Address::parse(&stream.uri).map_err(|error| refuse(error.to_string()))?.with_credentials(credentials);
-    let thresholds =
-        Thresholds::of(&camera, &model.classes(), options.track).map_err(|error| refuse(error.to_string()))?;
+    let thresholds = Thresholds::of(&camera, &model.classes(), options.track)
+        .map_err(|error| refuse(error.to_string()))?
+        .agnostic(options.agnostic_nms);
     Ok(Ready { lane: LaneSettings { thresholds, track: options.track }, camera, stream, address })
 }
 

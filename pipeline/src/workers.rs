@@ -1,13 +1,14 @@
 //! The detect workers, and the lanes their results go down.
 
 use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::thread::JoinHandle;
 
 use crate::batch::{SlotId, Slots, WhenFull, Work};
 use crate::cpu::{self, CpuTime};
 use crate::detect::{DetectSession, Model, ModelError};
-use crate::frame::StreamItem;
+use crate::frame::{Frame, StreamItem};
 use crate::lane::{Lane, Outcome};
 
 type Lanes = Arc<RwLock<HashMap<SlotId, Arc<Lane>>>>;
@@ -85,15 +86,26 @@ fn work(mut session: DetectSession, slots: &Slots, lanes: &Lanes) -> CpuTime {
         let outcome = match item {
             StreamItem::Mark(mark) => Outcome::Mark(mark),
             StreamItem::End(end) => Outcome::End(end),
-            StreamItem::Frame(frame) => match session.detect(&frame.planes, lane.thresholds()) {
-                Ok((detections, times)) => Outcome::Detected { frame, detections, times },
-                Err(error) => {
-                    tracing::error!(seq = frame.seq, %error, "a frame could not be detected");
-                    Outcome::Failed { frame }
-                }
-            },
+            StreamItem::Frame(frame) => detect(&mut session, frame, &lane),
         };
         lane.complete(ticket, outcome);
     }
     cpu::this_thread()
+}
+
+/// A frame that can't be detected is counted, and costs neither the worker nor the frames behind it: their lane waits
+/// for every ticket.
+fn detect(session: &mut DetectSession, frame: Frame, lane: &Lane) -> Outcome {
+    let detected = catch_unwind(AssertUnwindSafe(|| session.detect(&frame.planes, lane.thresholds())));
+    match detected {
+        Ok(Ok((detections, times))) => Outcome::Detected { frame, detections, times },
+        Ok(Err(error)) => {
+            tracing::error!(camera = lane.camera(), seq = frame.seq, %error, "a frame could not be detected");
+            Outcome::Failed { frame }
+        }
+        Err(_) => {
+            tracing::error!(camera = lane.camera(), seq = frame.seq, "the detector panicked on a frame");
+            Outcome::Failed { frame }
+        }
+    }
 }

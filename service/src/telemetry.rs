@@ -1,14 +1,10 @@
-//! Logs: structured lines on standard error.
-
-use std::io::{self, IsTerminal};
+//! Logs: structured lines, on standard error or wherever the command puts them.
 
 use tracing::Subscriber;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::util::SubscriberInitExt;
 
-/// Says which lines are written, in tracing's directives: `debug`, `info,sightline_pipeline=trace`.
-pub const FILTER_VARIABLE: &str = "SIGHTLINE_LOG";
 const DEFAULT_FILTER: &str = "info";
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -23,22 +19,24 @@ pub enum LogFormat {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TelemetryError {
-    #[error("{FILTER_VARIABLE}={given:?} is no log filter ({why}); try debug, or info,librdkafka=debug")]
+    #[error("--log-filter {given:?} is no log filter ({why}); try debug, or info,librdkafka=debug")]
     Filter { given: String, why: String },
     #[error("logs cannot be set up: {0}")]
     SetUp(String),
 }
 
-/// Logs go to standard error from now on. Called once, at start.
-pub fn init(format: LogFormat) -> Result<(), TelemetryError> {
-    let filter = std::env::var(FILTER_VARIABLE).unwrap_or_default();
-    let colours = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    subscriber(format, &filter, colours, io::stderr)?
+/// Logs go to `writer` from now on, a whole line at a time. `filter` says which, in tracing's directives: `debug`,
+/// `info,sightline_pipeline=trace`; an empty one is the default. Called once, at start.
+pub fn init<W>(format: LogFormat, filter: &str, colours: bool, writer: W) -> Result<(), TelemetryError>
+where
+    W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
+{
+    subscriber(format, filter, colours, writer)?
         .try_init()
         .map_err(|error| TelemetryError::SetUp(error.to_string()))
 }
 
-/// What `init` installs, with the writer as a parameter: for tests that read the logs. An empty filter is the default.
+/// What `init` installs: for tests that read the logs.
 pub fn subscriber<W>(
     format: LogFormat,
     filter: &str,
@@ -61,6 +59,7 @@ where
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 mod tests {
+    use std::io;
     use std::sync::{Arc, Mutex};
 
     use super::*;
@@ -114,6 +113,6 @@ mod tests {
     #[test]
     fn a_filter_that_cannot_be_read_is_a_sentence() {
         let error = subscriber(LogFormat::Text, "loud=very", false, io::stderr).err().unwrap().to_string();
-        assert!(error.starts_with("SIGHTLINE_LOG=\"loud=very\" is no log filter ("), "{error}");
+        assert!(error.starts_with("--log-filter \"loud=very\" is no log filter ("), "{error}");
     }
 }

@@ -5,6 +5,7 @@
 mod support;
 
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, mpsc};
 use std::time::{Duration, Instant};
 
@@ -183,20 +184,21 @@ fn scram_over_tls_works_and_what_is_wrong_is_said_without_the_password() {
         );
     }
 
-    // No login and no TLS at all, the commonest mistake.
+    // No login and no TLS at all, the commonest mistake, and TLS without a login.
     let plain = KafkaSettings::plain(&broker.bootstrap);
-    for fault in [
-        kafka::cluster(&plain, Duration::from_secs(2)).unwrap_err(),
-        down(&Producer::new(&plain, 5).unwrap()),
-    ] {
-        assert_eq!(
-            fault.sentence,
-            format!(
-                "the broker at {} ends the connection before it says anything; if it wants TLS or a login, set \
-                 security.protocol in --kafka-config",
-                broker.bootstrap
-            )
-        );
+    for settings in [plain, load(&[("SIGHTLINE_KAFKA_SECURITY_PROTOCOL", "SSL")])] {
+        let asked = kafka::cluster(&settings, Duration::from_secs(2)).unwrap_err();
+        for fault in [asked, down(&Producer::new(&settings, 5).unwrap())] {
+            shown.push_str(&fault.sentence);
+            assert_eq!(
+                fault.sentence,
+                format!(
+                    "the broker at {} ends new connections; does it want TLS or a login, or neither? check \
+                     security.protocol in --kafka-config",
+                    broker.bootstrap
+                )
+            );
+        }
     }
 
     let logged = logs.text();
@@ -249,32 +251,64 @@ fn a_broker_that_is_killed_and_comes_back_loses_and_repeats_nothing() {
     let mut broker = Kafka::start(KafkaKind::Plain);
     let settings = KafkaSettings::plain(&broker.bootstrap);
     kafka::apply(&settings, &[topic("detections", 4)], 1, DEADLINE).unwrap();
-    let producer = Producer::new(&settings, 5).unwrap();
-    let send_all = |numbers: std::ops::Range<usize>| -> Vec<_> {
-        numbers.map(|number| send(&producer, "detections", "gate-3", number.to_string().as_bytes())).collect()
+    let producer = Producer::new(&settings, 0).unwrap();
+    let (offsets, reported) = mpsc::channel();
+    let ending = AtomicBool::new(false);
+    // Sends without a pause, so that a kill hits requests of which the broker has kept some and answered none.
+    let pump = || {
+        let mut sent: usize = 0;
+        while !ending.load(Ordering::Relaxed) {
+            if producer.in_flight() >= 2000 {
+                std::thread::yield_now();
+                continue;
+            }
+            let offsets = offsets.clone();
+            let on_delivery = Box::new(move |outcome: Result<Delivered, KafkaFault>| {
+                offsets.send(outcome.map(|delivered| delivered.offset)).unwrap();
+            });
+            let taken =
+                producer.send("detections", "gate-3", sent.to_string().as_bytes(), "frame/1", on_delivery);
+            taken.map_err(|refused| refused.error).unwrap();
+            sent += 1;
+        }
+        sent
     };
-
-    let mut reports = send_all(0..3000);
-    reports[0].recv_timeout(DEADLINE).unwrap().unwrap();
-    // In the middle of the batches that are on their way.
-    broker.kill9();
-    reports.extend(send_all(3000..4000));
-    down(&producer);
-    broker.start_again();
-    reports.extend(send_all(4000..5000));
+    let mut next = 0;
+    let mut take = |count: usize| {
+        for _ in 0..count {
+            assert_eq!(reported.recv_timeout(DEADLINE).unwrap(), Ok(next), "in order, each once");
+            next += 1;
+        }
+    };
+    let sent = std::thread::scope(|scope| {
+        let pumping = scope.spawn(pump);
+        for _ in 0..3 {
+            take(5000);
+            broker.kill9();
+            down(&producer);
+            broker.start_again();
+        }
+        take(5000);
+        ending.store(true, Ordering::Relaxed);
+        pumping.join().unwrap()
+    });
     assert_eq!(producer.flush(DEADLINE), 0);
-    let offsets: Vec<i64> =
-        reports[1..].iter().map(|report| report.recv_timeout(DEADLINE).unwrap().unwrap().offset).collect();
-    assert_eq!(offsets, (1..5000).collect::<Vec<i64>>());
-    assert_eq!(payloads(&settings, 4, 5000), numbers(0..5000));
+    take(sent - 20_000);
+    assert_eq!(payloads(&settings, 4, sent), numbers(0..sent));
 
     // A clean stop, too.
     broker.stop();
-    let last = send(&producer, "detections", "gate-3", b"5000");
+    let last = send(&producer, "detections", "gate-3", b"last");
     broker.start_again();
-    assert_eq!(last.recv_timeout(DEADLINE).unwrap().unwrap().offset, 5000);
+    assert_eq!(last.recv_timeout(DEADLINE).unwrap().unwrap().offset, sent as i64);
     assert_eq!(producer.link(), LinkState::Up);
 }
+
+const _: () = {
+    const fn shared<T: Send + Sync>() {}
+    shared::<Producer>();
+    shared::<kafka::EmbeddedBroker>();
+};
 
 fn topic(name: &str, partitions: i32) -> TopicSpec {
     let config = vec![("cleanup.policy", "delete".to_owned()), ("retention.ms", "3600000".to_owned())];

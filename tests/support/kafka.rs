@@ -92,7 +92,6 @@ impl Kafka {
             kill $watch 2>/dev/null"#;
         let mut command = Command::new("sh");
         command.arg("-c").arg(script).arg("kafka").args(java());
-        command.arg(format!("-XX:SharedArchiveFile={}", deps().join("kafka.jsa").display()));
         command.args(["-cp", &class_path(), "kafka.Kafka"]).arg(self.dir.join("server.properties"));
         command.env("PID_FILE", self.pid_file()).stdin(Stdio::piped());
         command.stdout(log.try_clone().expect("kafka.log")).stderr(log);
@@ -204,11 +203,12 @@ fn class_path() -> String {
 
 /// Java with little memory and a quick start.
 fn java() -> impl Iterator<Item = String> {
+    let archive = format!("-XX:SharedArchiveFile={}", deps().join("kafka.jsa").display());
     let log = format!("-Dlog4j2.configurationFile={}", deps().join("log4j2.properties").display());
     ["java", "-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
         .map(str::to_owned)
         .into_iter()
-        .chain([log])
+        .chain([archive, log])
 }
 
 fn server_properties(kind: KafkaKind, dir: &Path, ports: &[u16]) -> String {

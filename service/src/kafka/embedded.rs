@@ -1,6 +1,7 @@
 //! A broker inside this process, for trying out.
 
 use rdkafka::ClientConfig;
+use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::producer::{Producer as _, ThreadedProducer};
 
 use super::fault::{FaultKind, KafkaFault};
@@ -21,6 +22,8 @@ impl EmbeddedBroker {
     pub fn start(topics: &[(&str, i32)]) -> Result<EmbeddedBroker, KafkaFault> {
         let mut config = ClientConfig::new();
         config.set("client.id", "sightline-embedded").set("test.mock.num.brokers", "1");
+        // Its warning that a mock cluster is enabled is what was asked for.
+        config.set_log_level(RDKafkaLogLevel::Error);
         let client: ThreadedProducer<Context> = config
             .create_with_context(Context::new(Link::new("embedded")))
             .map_err(|error| KafkaFault::of_client(&error))?;

@@ -78,18 +78,13 @@ impl KafkaFault {
                     tls_detail(reason)
                 ),
             ),
-            // What a broker that wants TLS or a login does to a client that comes without, but also one that ends.
-            Code::BrokerTransportFailure
-                if reason.contains("security.protocol") || closed_at_once(reason) =>
-            {
-                (
-                    FaultKind::Unreachable,
-                    format!(
-                        "the broker at {address} ends the connection before it says anything; if it wants TLS or a \
-                     login, set security.protocol in --kafka-config"
-                    ),
-                )
-            }
+            Code::BrokerTransportFailure if closed_at_once(reason) => (
+                FaultKind::Unreachable,
+                format!(
+                    "the broker at {address} ends new connections; does it want TLS or a login, or neither? check \
+                     security.protocol in --kafka-config"
+                ),
+            ),
             Code::Resolve => {
                 (FaultKind::Unreachable, format!("no broker answers at {address} (the name is not known)"))
             }
@@ -147,8 +142,22 @@ fn or_text(reason: &str, code: RDKafkaErrorCode) -> String {
     if reason.is_empty() { code.to_string() } else { reason.to_owned() }
 }
 
+/// What a broker does that speaks another protocol than the client; one that is just ending does it, too.
 fn closed_at_once(reason: &str) -> bool {
-    reason.contains("Disconnected") && reason.contains("in state APIVERSION_QUERY")
+    let state = reason.split_once("ms in state ").map(|(before, state)| {
+        let milliseconds = before.rsplit(' ').next().and_then(|number| number.parse::<u32>().ok());
+        (milliseconds.unwrap_or(u32::MAX), state.split([',', ')']).next().unwrap_or_default())
+    });
+    reason.contains("Disconnected")
+        && match state {
+            Some((
+                _,
+                "APIVERSION_QUERY" | "SSL_HANDSHAKE" | "AUTH_LEGACY" | "AUTH_REQ" | "AUTH_HANDSHAKE",
+            )) => true,
+            // A broker that wants a login takes the first request of a client without one, and then closes.
+            Some((milliseconds, "UP")) => milliseconds < 1000,
+            _ => false,
+        }
 }
 
 /// `sasl_ssl://k:9093/bootstrap: Connect to …` → `k:9093`.
@@ -225,6 +234,32 @@ mod tests {
         assert_eq!(
             sentence(RDKafkaErrorCode::AllBrokersDown, "2/2 brokers are down"),
             "no broker answers at k1:9092,k2:9092"
+        );
+    }
+
+    #[test]
+    fn a_broker_that_speaks_another_protocol_is_told_from_one_that_went_away() {
+        let closed = |reason: &str| sentence(RDKafkaErrorCode::BrokerTransportFailure, reason);
+        for reason in [
+            // Without TLS to a TLS port, TLS to a port without, TLS without a login to a port that wants both.
+            "k:9093/bootstrap: Disconnected: connection closed by peer: receive 0 after POLLIN (after 23ms in state \
+             APIVERSION_QUERY)",
+            "ssl://k:9093/bootstrap: SSL handshake failed: Disconnected: SSL connection closed by peer: connecting to \
+             a PLAINTEXT broker listener? (after 3ms in state SSL_HANDSHAKE)",
+            "ssl://k:9093/bootstrap: Disconnected: SSL connection closed by peer (after 1ms in state UP, 1 identical \
+             error(s) suppressed)",
+        ] {
+            assert_eq!(
+                closed(reason),
+                "the broker at k:9093 ends new connections; does it want TLS or a login, or neither? check \
+                 security.protocol in --kafka-config"
+            );
+        }
+        assert_eq!(
+            closed(
+                "k:9093/1: Disconnected: connection closed by peer: receive 0 after POLLIN (after 5000ms in state UP)"
+            ),
+            "no broker answers at k:9093 (disconnected)"
         );
     }
 

@@ -280,8 +280,8 @@ mod tests {
         context.log(RDKafkaLogLevel::Info, "FAIL", line);
         assert_eq!(
             reason(&context.link),
-            "the broker at 127.0.0.1:9092 ends the connection before it says anything; if it wants TLS or a login, \
-             set security.protocol in --kafka-config"
+            "the broker at 127.0.0.1:9092 ends new connections; does it want TLS or a login, or neither? check \
+             security.protocol in --kafka-config"
         );
     }
 

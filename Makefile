@@ -1,0 +1,33 @@
+# The two commands of the README, and those behind them. `make help` lists them.
+
+.PHONY: help deps demo build test check unit e2e bench soak clean
+
+help: ## What can be made
+	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 12
+
+deps: ## Install what building and running need
+	@scripts/setup.sh
+
+demo: deps ## Detect and track in the sample clip, on a broker made for trying out
+	cargo build --release --locked
+	@exec target/release/sightline up
+
+build: deps ## The release build
+	cargo build --release --locked
+
+test: ## Everything that needs no GPU: format, lints, unit and end-to-end tests
+	@scripts/test.sh
+
+check: deps ## Format and lints alone
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+
+bench: deps ## Reached against the limit, and the parts alone; prints what docs/PERFORMANCE.md records
+	@scripts/bench.sh
+
+soak: ## The tests that take long
+	@scripts/soak.sh
+
+clean: ## Remove what was built and fetched
+	cargo clean
+	rm -rf .deps

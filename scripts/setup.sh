@@ -1,0 +1,54 @@
+#!/bin/sh
+# Installs what is missing: Debian packages (as root; otherwise says which, and stops) and the ONNX Runtime
+# library. `setup.sh test` also what the tests need. Quick when everything is there.
+set -eu
+
+root=$(cd "$(dirname "$0")/.." && pwd)
+lists=$root/scripts/packages.txt
+[ "${1:-}" = test ] && lists="$lists $root/scripts/packages-test.txt"
+
+missing=
+# shellcheck disable=SC2086 # a list of files
+for package in $(sed 's/#.*//' $lists); do
+    # A newer JDK, a Maven or a Python that came another way will do.
+    case $package in
+    default-jdk-headless) command -v java >/dev/null && continue ;;
+    maven) command -v mvn >/dev/null && continue ;;
+    python3-pip) python3 -m pip --version >/dev/null 2>&1 && continue ;;
+    esac
+    dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing="$missing $package"
+done
+
+if [ -n "$missing" ]; then
+    if [ "$(id -u)" -ne 0 ]; then
+        echo "These packages are missing. Install them as root, then run this again:" >&2
+        echo "  apt-get install -y --no-install-recommends$missing" >&2
+        exit 1
+    fi
+    echo "installing$missing"
+    export DEBIAN_FRONTEND=noninteractive
+    # A run beside ours may hold the lock for a while.
+    apt-get -q -o DPkg::Lock::Timeout=300 update
+    # shellcheck disable=SC2086
+    apt-get -q -o DPkg::Lock::Timeout=300 install -y --no-install-recommends $missing
+fi
+
+if ! command -v cargo >/dev/null; then
+    echo "No Rust here. Install rustup (https://rustup.rs), then run this again." >&2
+    exit 1
+fi
+
+deps=$root/.deps/onnxruntime
+want=$(sed -n 's/^onnxruntime==\([^ ]*\).*/\1/p' "$root/scripts/onnxruntime.txt")
+if [ ! -f "$deps/libonnxruntime.so.$want" ]; then
+    echo "fetching ONNX Runtime $want"
+    work=$(mktemp -d)
+    trap 'rm -rf "$work"' EXIT
+    python3 -m pip download -q --disable-pip-version-check --no-deps --require-hashes --only-binary :all: \
+        --python-version 3.11 --implementation cp --abi cp311 --platform manylinux_2_28_x86_64 \
+        -d "$work" -r "$root/scripts/onnxruntime.txt"
+    mkdir -p "$deps"
+    rm -f "$deps"/libonnxruntime.so.*
+    unzip -q -o -j "$work"/onnxruntime-*.whl 'onnxruntime/capi/libonnxruntime.so*' -d "$work/lib"
+    mv "$work/lib/libonnxruntime.so.$want" "$deps/"
+fi

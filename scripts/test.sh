@@ -1,0 +1,28 @@
+#!/bin/bash
+# All tests that need no GPU, with the time of each step. Stops at the first step that fails.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+export SIGHTLINE_TEST_DATA=${SIGHTLINE_TEST_DATA:-$PWD/../shared/data}
+if [ ! -d "$SIGHTLINE_TEST_DATA/models" ]; then
+    echo "The tests need the test data: models, clips, expected detections. Set SIGHTLINE_TEST_DATA to it." >&2
+    exit 1
+fi
+
+started=$SECONDS
+step() {
+    local name=$1 begun=$SECONDS
+    shift
+    echo "== $name"
+    "$@" || { echo "== $name FAILED after $((SECONDS - begun)) s"; exit 1; }
+    echo "== $name: $((SECONDS - begun)) s"
+}
+
+step "set-up" scripts/setup.sh test
+step "kafka" scripts/kafka.sh
+step "format" cargo fmt --all --check
+step "lints" cargo clippy --workspace --all-targets --locked -- -D warnings
+step "control-plane build" cargo check --locked --no-default-features
+step "build" cargo test --workspace --locked --no-run
+step "tests" cargo test --workspace --locked
+echo "== all: $((SECONDS - started)) s"
