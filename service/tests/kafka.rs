@@ -259,12 +259,12 @@ fn a_broker_that_is_killed_and_comes_back_loses_and_repeats_nothing() {
         let mut sent: usize = 0;
         while !ending.load(Ordering::Relaxed) {
             if producer.in_flight() >= 2000 {
-                std::thread::yield_now();
+                std::thread::park_timeout(Duration::from_millis(1));
                 continue;
             }
             let offsets = offsets.clone();
             let on_delivery = Box::new(move |outcome: Result<Delivered, KafkaFault>| {
-                offsets.send(outcome.map(|delivered| delivered.offset)).unwrap();
+                offsets.send(outcome.map(|delivered| delivered.offset)).unwrap_or_default();
             });
             let taken =
                 producer.send("detections", "gate-3", sent.to_string().as_bytes(), "frame/1", on_delivery);
@@ -282,6 +282,8 @@ fn a_broker_that_is_killed_and_comes_back_loses_and_repeats_nothing() {
     };
     let sent = std::thread::scope(|scope| {
         let pumping = scope.spawn(pump);
+        // Also when an assertion below fails: the scope waits for the pump.
+        let ends = Ends(&ending);
         for _ in 0..3 {
             take(5000);
             broker.kill9();
@@ -289,7 +291,7 @@ fn a_broker_that_is_killed_and_comes_back_loses_and_repeats_nothing() {
             broker.start_again();
         }
         take(5000);
-        ending.store(true, Ordering::Relaxed);
+        drop(ends);
         pumping.join().unwrap()
     });
     assert_eq!(producer.flush(DEADLINE), 0);
@@ -302,6 +304,14 @@ fn a_broker_that_is_killed_and_comes_back_loses_and_repeats_nothing() {
     broker.start_again();
     assert_eq!(last.recv_timeout(DEADLINE).unwrap().unwrap().offset, sent as i64);
     assert_eq!(producer.link(), LinkState::Up);
+}
+
+struct Ends<'a>(&'a AtomicBool);
+
+impl Drop for Ends<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 const _: () = {
