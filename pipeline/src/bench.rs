@@ -10,12 +10,12 @@ use std::time::{Duration, Instant};
 use sightline_schema::{Clock, Sampling, Skipped, Timestamp, Transport};
 
 use crate::batch::WhenFull;
-use crate::cpu::{self, CpuTime};
+use crate::cpu::{self, CpuTime, StageTime};
 use crate::detect::{Model, ModelError, Thresholds};
 use crate::error::StreamError;
 use crate::frame::{End, Mark, StreamItem};
 use crate::gate::Gate;
-use crate::lane::{Lane, LaneSettings, Outlet, Tracked, Unpublished};
+use crate::lane::{DetectTimes, Lane, LaneSettings, Outlet, Tracked, Unpublished};
 use crate::letterbox::InputSize;
 use crate::metrics::PipelineMetrics;
 use crate::reader::Reader;
@@ -59,7 +59,7 @@ pub struct Round {
     pub frames: u64,
     /// CPU of the whole process per frame.
     pub total_cpu_ms: f64,
-    /// Time of a frame in each step of a worker.
+    /// CPU of a frame in each step of a worker.
     pub letterbox_ms: f64,
     pub in_session_ms: f64,
     pub head_ms: f64,
@@ -169,10 +169,8 @@ fn bare_sessions(model: &Model, input: InputSize, options: &BenchOptions) -> Res
 #[derive(Debug, Default)]
 struct Kept {
     frames: u64,
-    letterbox: Duration,
-    session: Duration,
-    head: Duration,
-    track: Duration,
+    times: DetectTimes,
+    track: StageTime,
     latencies: Vec<f64>,
     ended: Option<Instant>,
 }
@@ -189,12 +187,11 @@ impl Outlet for BenchOutlet {
         std::hint::black_box(record);
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         kept.frames += 1;
-        kept.letterbox += tracked.times.letterbox;
-        kept.session += tracked.times.session;
-        kept.head += tracked.times.head;
-        kept.track += tracked.track_time;
-        let latency = tracked.times.letterbox + tracked.times.session + tracked.times.head + tracked.track_time;
-        kept.latencies.push(latency.as_secs_f64() * 1e3);
+        kept.times.letterbox += tracked.times.letterbox;
+        kept.times.session += tracked.times.session;
+        kept.times.head += tracked.times.head;
+        kept.track += tracked.track;
+        kept.latencies.push((tracked.times.total() + tracked.track).wall.as_secs_f64() * 1e3);
         Ok(())
     }
 
@@ -240,14 +237,14 @@ fn everything(model: &Model, options: &BenchOptions) -> Result<Round, BenchError
     kept.latencies.sort_by(f64::total_cmp);
     let frames = kept.frames.max(1) as f64;
     let wall = kept.ended.unwrap_or_else(Instant::now).duration_since(started).as_secs_f64();
-    let ms = |time: Duration| time.as_secs_f64() * 1e3 / frames;
+    let ms = |time: StageTime| time.cpu.as_millis() / frames;
     Ok(Round {
         reached_fps: kept.frames as f64 / wall.max(1e-9),
         frames: kept.frames,
         total_cpu_ms: total.as_millis() / frames,
-        letterbox_ms: ms(kept.letterbox),
-        in_session_ms: ms(kept.session),
-        head_ms: ms(kept.head),
+        letterbox_ms: ms(kept.times.letterbox),
+        in_session_ms: ms(kept.times.session),
+        head_ms: ms(kept.times.head),
         track_ms: ms(kept.track),
         latency_p50_ms: quantile(&kept.latencies, 0.5),
         latency_p99_ms: quantile(&kept.latencies, 0.99),

@@ -1,8 +1,8 @@
 //! CPU time, for what benches and summaries say.
 
 use std::iter::Sum;
-use std::ops::{Add, Sub};
-use std::time::Duration;
+use std::ops::{Add, AddAssign, Sub};
+use std::time::{Duration, Instant};
 
 use rustix::time::{ClockId, clock_gettime};
 
@@ -51,5 +51,48 @@ impl Sub for CpuTime {
 impl Sum for CpuTime {
     fn sum<I: Iterator<Item = Self>>(times: I) -> Self {
         times.fold(Self::default(), Add::add)
+    }
+}
+
+/// What one step took: time that passed, and time on the processor.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct StageTime {
+    pub wall: Duration,
+    /// Of the thread that did it.
+    pub cpu: CpuTime,
+}
+
+impl Add for StageTime {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self { wall: self.wall + other.wall, cpu: self.cpu + other.cpu }
+    }
+}
+
+impl AddAssign for StageTime {
+    fn add_assign(&mut self, other: Self) {
+        *self = *self + other;
+    }
+}
+
+/// Times steps that follow each other on one thread.
+#[derive(Debug)]
+pub struct Stopwatch {
+    wall: Instant,
+    cpu: CpuTime,
+}
+
+impl Stopwatch {
+    pub fn start() -> Self {
+        Self { wall: Instant::now(), cpu: this_thread() }
+    }
+
+    /// The step since the start, or since the last lap.
+    pub fn lap(&mut self) -> StageTime {
+        let now = Self::start();
+        let lap = StageTime { wall: now.wall - self.wall, cpu: now.cpu - self.cpu };
+        *self = now;
+        lap
     }
 }

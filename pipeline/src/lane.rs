@@ -1,11 +1,11 @@
 //! One camera's way behind the detector: back into order, tracked, given to its outlet.
 
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use sightline_schema::{SkipReason, Skipped, TrackRef};
 
-use crate::cpu::CpuTime;
+use crate::cpu::{StageTime, Stopwatch};
 use crate::detection::Detection;
 use crate::detect::Thresholds;
 use crate::frame::{End, Frame, Mark};
@@ -16,11 +16,16 @@ use crate::track::{Tracker, TrackerConfig};
 /// Time that a frame's detection took, by step.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct DetectTimes {
-    pub letterbox: Duration,
-    pub session: Duration,
-    pub head: Duration,
-    /// CPU of all three, on the worker's own thread.
-    pub cpu: CpuTime,
+    pub letterbox: StageTime,
+    pub session: StageTime,
+    pub head: StageTime,
+}
+
+impl DetectTimes {
+    /// All steps together.
+    pub fn total(&self) -> StageTime {
+        self.letterbox + self.session + self.head
+    }
 }
 
 /// What a worker made of one item.
@@ -42,7 +47,7 @@ pub struct Tracked<'a> {
     /// At or above the output threshold, each with its track.
     pub detections: &'a [(Detection, Option<TrackRef>)],
     pub times: DetectTimes,
-    pub track_time: Duration,
+    pub track: StageTime,
 }
 
 /// A frame did not get out; it goes onto the account of the next.
@@ -135,9 +140,9 @@ impl Lane {
     }
 
     fn detected(&self, inner: &mut Inner, frame: &Frame, detections: &[Detection], times: DetectTimes) {
-        let started = Instant::now();
+        let mut stopwatch = Stopwatch::start();
         let tracks = self.track(inner, frame, detections);
-        let track_time = started.elapsed();
+        let track = stopwatch.lap();
         let shown: Vec<_> = detections
             .iter()
             .copied()
@@ -148,7 +153,7 @@ impl Lane {
         self.metrics.skipped(&frame.skipped);
         let mut skipped = std::mem::take(&mut inner.owed);
         skipped.merge(&frame.skipped);
-        let tracked = Tracked { frame, skipped, detections: &shown, times, track_time };
+        let tracked = Tracked { frame, skipped, detections: &shown, times, track };
         match inner.outlet.frame(&tracked) {
             Ok(()) => self.metrics.frame(&tracked),
             Err(Unpublished) => {

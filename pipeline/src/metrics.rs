@@ -87,7 +87,7 @@ impl PipelineMetrics {
         };
         let r = registry.sub_registry_with_prefix("sightline_pipeline");
         r.register("frames_arrived", "Access units that arrived, decoded or not", metrics.arrived.clone());
-        r.register("frames_published", "Frame records handed on", metrics.published.clone());
+        r.register("frames_published", "Frame records handed to Kafka", metrics.published.clone());
         r.register("frames_skipped", "Access units without a frame record, by reason", metrics.skipped.clone());
         r.register("detections", "Detections at or above the output threshold", metrics.detections.clone());
         r.register("camera_errors", "Failed runs of a camera, by error code", metrics.errors.clone());
@@ -145,6 +145,15 @@ impl PipelineMetrics {
         });
         by_name.insert(camera.to_owned(), metrics.clone());
         metrics
+    }
+
+    /// The series of these topics start at zero.
+    pub fn topics(&self, topics: impl IntoIterator<Item = String>) {
+        for topic in topics {
+            let by_topic = ByTopic { topic };
+            drop(self.acknowledged.get_or_create(&by_topic));
+            drop(self.refused.get_or_create(&by_topic));
+        }
     }
 
     /// Records under way to Kafka, one more or one less.
@@ -215,10 +224,10 @@ impl CameraMetrics {
     pub fn frame(&self, tracked: &Tracked<'_>) {
         self.published.inc();
         self.detections.inc_by(tracked.detections.len() as u64);
-        let DetectTimes { letterbox, session, head, .. } = tracked.times;
-        let stages = [("letterbox", letterbox), ("session", session), ("head", head), ("track", tracked.track_time)];
+        let DetectTimes { letterbox, session, head } = tracked.times;
+        let stages = [("letterbox", letterbox), ("session", session), ("head", head), ("track", tracked.track)];
         for (stage, time) in stages {
-            self.stages.get_or_create(&ByStage { stage }).observe(time.as_secs_f64());
+            self.stages.get_or_create(&ByStage { stage }).observe(time.wall.as_secs_f64());
         }
         let at = tracked.frame.captured_at;
         self.last_seq.store(tracked.frame.seq, Ordering::Relaxed);

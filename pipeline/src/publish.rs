@@ -37,6 +37,7 @@ pub struct Publisher {
 
 impl Publisher {
     pub fn new(producer: Arc<Producer>, topics: Topics, metrics: PipelineMetrics, shutdown: Shutdown) -> Self {
+        metrics.topics([topics.detections(), topics.camera_status()]);
         Self { producer, topics, metrics, shutdown, drained_by: Arc::default(), refusals: Arc::default() }
     }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use sightline_pipeline::cpu::CpuTime;
+use sightline_pipeline::cpu::{CpuTime, StageTime};
 use sightline_pipeline::lane::{DetectTimes, Tracked};
 use sightline_schema::{FrameResult, SkipReason, Skipped, Timestamp, TrackState, VideoFacts};
 
@@ -18,7 +18,7 @@ pub(crate) struct Tally {
     tracks: BTreeMap<String, BTreeSet<u64>>,
     skipped: Skipped,
     times: DetectTimes,
-    track_time: Duration,
+    track: StageTime,
     video: Option<VideoFacts>,
     end: (Timestamp, Skipped),
     drawing_error: Option<String>,
@@ -33,7 +33,7 @@ impl Tally {
             tracks: BTreeMap::new(),
             skipped: Skipped::default(),
             times: DetectTimes::default(),
-            track_time: Duration::ZERO,
+            track: StageTime::default(),
             video: None,
             end: (zero, Skipped::default()),
             drawing_error: None,
@@ -46,8 +46,7 @@ impl Tally {
         self.times.letterbox += tracked.times.letterbox;
         self.times.session += tracked.times.session;
         self.times.head += tracked.times.head;
-        self.times.cpu = self.times.cpu + tracked.times.cpu;
-        self.track_time += tracked.track_time;
+        self.track += tracked.track;
         for detection in &result.detections {
             *self.labels.entry(detection.label.clone()).or_default() += 1;
             if let Some(track) = detection.track.filter(|track| track.state == TrackState::Confirmed) {
@@ -96,10 +95,10 @@ impl Tally {
             return format!("{short}: {}", counts(self.labels.iter().map(|(label, n)| (label, *n))));
         }
         let frames = self.frames.max(1) as f64;
-        let detect = self.times.letterbox + self.times.session + self.times.head;
-        let ms = |time: Duration| time.as_secs_f64() * 1e3 / frames;
+        let detect = self.times.total();
+        let ms = |time: StageTime| time.cpu.as_millis() / frames;
         // What is neither detecting nor tracking is decoding, give or take the writing of results.
-        let decode = (cpu - self.times.cpu).as_millis() / frames - ms(self.track_time);
+        let decode = (cpu - detect.cpu - self.track.cpu).as_millis() / frames;
         let seen = if self.tracks.is_empty() {
             counts(self.labels.iter().map(|(label, n)| (label, *n)))
         } else {
@@ -115,7 +114,7 @@ impl Tally {
             self.frames as f64 / wall.as_secs_f64().max(1e-9),
             decode.max(0.0),
             ms(detect),
-            ms(self.track_time),
+            ms(self.track),
         );
         let skipped: Vec<_> = SkipReason::ALL
             .into_iter()

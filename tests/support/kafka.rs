@@ -211,6 +211,7 @@ fn java() -> impl Iterator<Item = String> {
         .chain([archive, log])
 }
 
+/// Quick where Kafka's defaults are for clusters: after `kill9` a broker is let in again when its old session has ended.
 fn server_properties(kind: KafkaKind, dir: &Path, ports: &[u16]) -> String {
     let [client, controller, internal] = ports else { unreachable!("three ports") };
     let dir = dir.display();
@@ -238,6 +239,8 @@ fn server_properties(kind: KafkaKind, dir: &Path, ports: &[u16]) -> String {
          listener.security.protocol.map=CLIENT:{protocol},INTERNAL:PLAINTEXT,CONTROLLER:PLAINTEXT\n\
          {security}\
          log.dirs={dir}/data\n\
+         broker.session.timeout.ms=1500\n\
+         broker.heartbeat.interval.ms=250\n\
          auto.create.topics.enable=false\n\
          group.initial.rebalance.delay.ms=0\n\
          group.min.session.timeout.ms=1000\n\

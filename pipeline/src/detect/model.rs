@@ -148,6 +148,8 @@ fn first_session(environment: &Environment, options: &ModelOptions) -> Result<(S
     }
 }
 
+// ort gives the builder back inside the error, to go on with; once a session.
+#[allow(clippy::result_large_err)]
 fn build(environment: &Environment, path: &Path, device: Device) -> Result<Session, ModelError> {
     let internal = |error: String| ModelError::Internal(format!("ONNX Runtime: {error}"));
     let mut builder = Session::builder(environment)

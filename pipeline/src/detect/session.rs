@@ -1,7 +1,6 @@
 //! One worker's session: a frame in, detections out. The only place where pixels are touched.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use half::f16;
 use half::slice::HalfFloatSliceExt as _;
@@ -13,7 +12,7 @@ use super::filter::Thresholds;
 use super::head;
 use super::model::ModelError;
 use super::nms::{Candidate, keep_best, suppress};
-use crate::cpu;
+use crate::cpu::{StageTime, Stopwatch};
 use crate::detection::Detection;
 use crate::frame::{HostPlanes, Planes};
 use crate::lane::DetectTimes;
@@ -61,17 +60,11 @@ impl DetectSession {
         };
         let source = (planes.width, planes.height);
         let input = self.plan.input_for(source);
-        let (started, cpu_before) = (Instant::now(), cpu::this_thread());
+        let mut stopwatch = Stopwatch::start();
         let letterbox = self.letterbox(planes, input)?;
-        let lettered = Instant::now();
-        let (head_started, detections) = self.infer(letterbox, source, input, thresholds)?;
-        let ended = Instant::now();
-        let times = DetectTimes {
-            letterbox: lettered - started,
-            session: head_started - lettered,
-            head: ended - head_started,
-            cpu: cpu::this_thread() - cpu_before,
-        };
+        let lettered = stopwatch.lap();
+        let (session, detections) = self.infer(letterbox, source, input, thresholds, &mut stopwatch)?;
+        let times = DetectTimes { letterbox: lettered, session, head: stopwatch.lap() };
         Ok((detections, times))
     }
 
@@ -121,10 +114,11 @@ impl DetectSession {
         source: (u32, u32),
         input: InputSize,
         thresholds: &Thresholds,
-    ) -> Result<(Instant, Vec<Detection>), ModelError> {
+        stopwatch: &mut Stopwatch,
+    ) -> Result<(StageTime, Vec<Detection>), ModelError> {
         let Self { session, plan, tensor, half, widened, candidates, letterboxes, .. } = self;
         let outputs = run(session, plan, tensor, half, input, source)?;
-        let head_started = Instant::now();
+        let session_time = stopwatch.lap();
         candidates.clear();
         let floor = thresholds.floor();
         let classes = plan.classes.len();
@@ -170,7 +164,7 @@ impl DetectSession {
                 }
             },
         });
-        Ok((head_started, detections.filter(|detection| thresholds.keeps(detection)).collect()))
+        Ok((session_time, detections.filter(|detection| thresholds.keeps(detection)).collect()))
     }
 }
 

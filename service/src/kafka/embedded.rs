@@ -23,7 +23,7 @@ impl EmbeddedBroker {
         let mut config = ClientConfig::new();
         config.set("client.id", "sightline-embedded").set("test.mock.num.brokers", "1");
         // Its warning that a mock cluster is enabled is what was asked for.
-        config.set_log_level(RDKafkaLogLevel::Error);
+        config.set("log_level", "3").set_log_level(RDKafkaLogLevel::Error);
         let client: ThreadedProducer<Context> = config
             .create_with_context(Context::new(Link::new("embedded")))
             .map_err(|error| KafkaFault::of_client(&error))?;

@@ -29,7 +29,7 @@ pub(super) fn tell_head(
     if let Some(head) = named {
         return check_named(model, images, head, names).map(|()| head);
     }
-    if size_input(model).is_some() && detr_outputs(model).is_some() {
+    if is_detr(model) {
         return Ok(Head::Detr);
     }
     let unknown = || Refusal::UnknownHead { outputs: list(&model.outputs) };
@@ -119,16 +119,18 @@ fn check_named(
     names: Option<usize>,
 ) -> Result<(), Refusal> {
     let does_not_fit = |reason: String| Refusal::HeadDoesNotFit { head, reason };
-    if head == Head::Detr {
-        return match (size_input(model), detr_outputs(model)) {
-            (Some(_), Some(_)) => Ok(()),
-            _ => Err(does_not_fit(format!(
+    match (head == Head::Detr, is_detr(model)) {
+        (true, true) => return Ok(()),
+        (false, true) => return Err(does_not_fit("its inputs and outputs are those of a detr model".into())),
+        (true, false) => {
+            return Err(does_not_fit(format!(
                 "it needs a second input (orig_target_sizes, int64) and the outputs labels, boxes, scores; there \
                  are the inputs {} and the outputs {}",
                 list(&model.inputs),
                 list(&model.outputs)
-            ))),
-        };
+            )));
+        }
+        (false, false) => {}
     }
     let output = main_output(model).ok_or_else(|| {
         does_not_fit(format!("there is no output of three dimensions in {}", list(&model.outputs)))
@@ -226,6 +228,10 @@ pub(super) fn layout(
         Some(input) => Err(Refusal::UnknownInput { input: input.to_string() }),
         None => Ok(Layout { original_size, outputs }),
     }
+}
+
+fn is_detr(model: &ModelDescription) -> bool {
+    size_input(model).is_some() && detr_outputs(model).is_some()
 }
 
 /// DETR's second input: width and height of the original picture.

@@ -1,0 +1,182 @@
+//! `up`: everything in one process, watched from outside.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+#[path = "support/clips.rs"]
+mod clips;
+#[path = "support/sightline.rs"]
+mod sightline;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{Read as _, Write as _};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use sightline::{DEADLINE, Metrics, Sightline, command, data, fast_model, output, wait_for};
+
+const STOP_BOUND: Duration = Duration::from_secs(25);
+
+fn up(more: &[&str]) -> Command {
+    let model = fast_model();
+    command(&[&["up", "--model", &model, "--http", "127.0.0.1:0"], more].concat())
+}
+
+fn short_clip(folder: &Path) -> String {
+    let clip = folder.join("people.mp4");
+    clips::cut(&data("clips/one-by-one-person_a.mp4"), 20, &clip);
+    clip.to_string_lossy().into_owned()
+}
+
+#[test]
+fn once_plays_all_and_ends_and_json_logs_are_json_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let clip = short_clip(folder.path());
+    let text = up(&["--once", &clip, "test://ball?size=160x120&fps=25&frames=10"]).output().unwrap();
+    let said = String::from_utf8(text.stderr).unwrap();
+    assert_eq!(text.status.code(), Some(0), "{said}");
+    assert!(said.contains("is for trying out: it lives in this process"), "{said}");
+    assert!(said.contains("kcat -C -q -b 127.0.0.1:"), "{said}");
+    for row in ["people  ended", "ball    ended"] {
+        assert!(said.contains(row), "{row}: {said}");
+    }
+    assert!(said.contains("everything acknowledged"), "{said}");
+    assert!(!said.contains("WARN") && !said.contains("Mock cluster") && !said.contains('\u{1b}'), "{said}");
+
+    let json = up(&["--once", &clip, "--log", "json"]).output().unwrap();
+    let said = String::from_utf8(json.stderr).unwrap();
+    assert_eq!(json.status.code(), Some(0), "{said}");
+    let lines: Vec<Value> = said
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}")))
+        .collect();
+    assert!(lines.iter().all(|line| line["level"].is_string() && line["timestamp"].is_string()), "{said}");
+    let started = lines.iter().find(|line| line["message"] == "up").unwrap();
+    assert!(started["detections"].as_str().unwrap().starts_with("kcat "), "{started}");
+    assert!(lines.iter().any(|line| line["message"] == "camera" && line["state"] == "ended"), "{said}");
+
+    let refused = up(&["no-such-file.mp4", "--log", "json"]).output().unwrap();
+    let said = String::from_utf8(refused.stderr).unwrap();
+    assert_eq!(refused.status.code(), Some(2), "{said}");
+    let line: Value = serde_json::from_str(said.trim()).unwrap_or_else(|error| panic!("{error}: {said}"));
+    assert_eq!((&line["level"], &line["exit_code"]), (&"ERROR".into(), &2.into()));
+    assert!(line["message"].as_str().unwrap().contains("no-such-file.mp4: there is no such file"), "{line}");
+}
+
+/// What docs/METRICS.md says of each metric: type and labels, by the name that is scraped.
+fn documented() -> BTreeMap<String, (String, Vec<String>)> {
+    let page = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/METRICS.md")).unwrap();
+    page.lines()
+        .filter_map(|line| line.strip_prefix("| `sightline_"))
+        .map(|line| {
+            let cells: Vec<_> = line.split('|').map(str::trim).collect();
+            let labels = cells[2].split(',').map(|label| label.trim().trim_matches('`').to_owned());
+            let labels = labels.filter(|label| !label.is_empty()).collect();
+            (format!("sightline_{}", cells[0].trim_end_matches('`')), (cells[1].to_owned(), labels))
+        })
+        .collect()
+}
+
+/// The same of what is scraped.
+fn scraped(metrics: &Metrics) -> BTreeMap<String, (String, Vec<String>)> {
+    let types = metrics.types.iter().map(|(family, kind)| {
+        let name = if kind == "counter" { format!("{family}_total") } else { family.clone() };
+        let of_family = |sample: &&sightline::Sample| {
+            sample.name == name || kind == "histogram" && sample.name == format!("{family}_count")
+        };
+        let sample = metrics.samples.iter().find(of_family).unwrap_or_else(|| panic!("no sample of {name}"));
+        (name, (kind.clone(), sample.labels.keys().cloned().collect()))
+    });
+    types.collect()
+}
+
+#[test]
+fn it_can_be_read_watched_and_stopped_and_metrics_are_those_of_the_page() {
+    let folder = tempfile::tempdir().unwrap();
+    let cameras = folder.path().join("cameras.yaml");
+    fs::write(&cameras, "cameras: [{id: gone, source: gone.mp4}]\n").unwrap();
+    let mut running = Sightline::spawn(up(&["test://ball?size=160x120&fps=10", "--cameras", cameras.to_str().unwrap()]));
+    let http = running.http();
+
+    // The very line of the banner, but for an end after two records.
+    let line = running.wait_for_line("read what is detected:");
+    let kcat = line.split_once("read what is detected:").unwrap().1.trim().to_owned();
+    let read = Command::new("sh").arg("-c").arg(format!("timeout 100 {kcat} -c 2")).output().unwrap();
+    let records = String::from_utf8(read.stdout).unwrap();
+    assert!(read.status.success(), "{kcat}: {}", String::from_utf8_lossy(&read.stderr));
+    let schemas: Vec<_> =
+        records.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["schema"].clone()).collect();
+    assert!(schemas.len() == 2 && schemas.contains(&"frame/1".into()), "{records}");
+
+    let metrics = wait_for("an error of the camera that is not there", || {
+        let metrics = Metrics::scrape(&http);
+        let labels = [("camera", "gone"), ("code", "not_found")];
+        (metrics.sum("sightline_pipeline_camera_errors_total", &labels) > 0.0).then_some(metrics)
+    });
+    assert_eq!(scraped(&metrics), documented(), "code, then docs/METRICS.md");
+    for name in documented().keys() {
+        let legal = |c: char| c.is_ascii_lowercase() || c == '_';
+        assert!(name.starts_with("sightline_pipeline_") && name.chars().all(legal), "{name}");
+    }
+
+    let port = http.rsplit_once(':').unwrap().1;
+    let model = fast_model();
+    let second = output(&["up", "test://ball", "--model", &model, "--http", &format!("127.0.0.1:{port}")]);
+    assert_eq!(second.status.code(), Some(1), "{second:?}");
+    let said = String::from_utf8_lossy(&second.stderr);
+    assert!(said.contains(&format!("cannot listen on 127.0.0.1:{port}: the port is taken; choose another")), "{said}");
+
+    running.signal("INT");
+    let asked = Instant::now();
+    let (status, said) = running.wait();
+    assert!(asked.elapsed() < STOP_BOUND);
+    assert_eq!(status.code(), Some(0), "{said}");
+    assert!(said.contains("everything acknowledged"), "{said}");
+}
+
+#[test]
+fn a_terminal_shows_the_table_in_place_and_log_lines_above_it() {
+    let model = fast_model();
+    let command = format!(
+        "stty cols 100 rows 24; exec {} up 'test://ball?size=160x120&fps=10' --model '{model}' --http 127.0.0.1:0 \
+         --log-filter info,sightline=debug",
+        env!("CARGO_BIN_EXE_sightline")
+    );
+    let mut terminal = Command::new("script")
+        .args(["-qefc", &command, "/dev/null"])
+        .env("TERM", "xterm-256color")
+        .env_remove("NO_COLOR")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("script runs: apt-get install bsdutils");
+    let mut keys = terminal.stdin.take().unwrap();
+    let mut screen = terminal.stdout.take().unwrap();
+    let (mut shown, mut bytes) = (String::new(), [0; 4096]);
+    let deadline = Instant::now() + DEADLINE;
+    // Ctrl-C once the row was drawn over twice.
+    let mut interrupted = false;
+    loop {
+        let read = screen.read(&mut bytes).unwrap();
+        if read == 0 {
+            break;
+        }
+        shown.push_str(&String::from_utf8_lossy(&bytes[..read]));
+        assert!(Instant::now() < deadline, "{shown}");
+        if !interrupted && shown.matches("\u{1b}[32mrunning\u{1b}[0m").count() >= 3 {
+            keys.write_all(b"\x03").unwrap();
+            interrupted = true;
+        }
+    }
+    assert!(terminal.wait().unwrap().success(), "{shown}");
+    assert!(shown.contains("CAMERA") && shown.contains("LATENCY p50/p99"), "{shown}");
+    assert!(shown.contains("\r\u{1b}[2A\u{1b}[J"), "the two lines are drawn over: {shown}");
+    // Log lines stand by themselves: each begins where a line begins, or where the table was cleared.
+    for (at, _) in shown.match_indices(" INFO") {
+        let line = shown[..at].rsplit('\n').next().unwrap();
+        let line = line.rsplit("\u{1b}[J").next().unwrap();
+        let colours = line.trim_start_matches(|c: char| !c.is_ascii_digit());
+        assert!(!line.contains("CAMERA") && colours.len() < 60, "{line:?}");
+    }
+}
