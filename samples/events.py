@@ -21,7 +21,7 @@ LINES = [
     {"id": "main-west", "name": "Main road, leaving west", "from": corner(300, 291), "to": corner(300, 400)},
     {"id": "main-east", "name": "Main road, leaving east", "from": corner(1010, 533), "to": corner(1010, 402)},
     {"id": "side-south", "name": "Side road, south", "from": corner(830, 640), "to": corner(690, 640)},
-    {"id": "north-walk", "name": "North footpath", "classes": ["person"], "from": corner(420, 212), "to": corner(420, 290)},
+    {"id": "north-walk", "name": "North footpath", "classes": ["person"], "from": corner(456, 212), "to": corner(456, 290)},
 ]
 
 

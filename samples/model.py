@@ -103,18 +103,23 @@ def overlap(a, b):
 
 def assign(points, boxes, scores, truth, top=8):
     """Task-aligned assignment (Feng et al. 2021): each true object takes the places inside it that are best by
-    score and IoU together. Returns per place the object's index or -1 and how good the place is, 0..1, and per
-    object its best place."""
-    iou, _ = overlap(boxes[None], truth[:, None, 1:5])
+    score and IoU together. Returns the taken places, and for each its object, how good it is, 0..1, and which of
+    the taken places is its object's best."""
     within = ((points > truth[:, None, 1:3]) & (points < truth[:, None, 3:5])).all(-1)
-    metric = scores[:, truth[:, 0].long()].T.clamp(min=1e-4).sqrt() * (iou + 1e-3) ** 4 * within
+    places = within.any(0).nonzero()[:, 0]
+    if not len(places):
+        return places, places, places.float(), places
+    within = within[:, places]
+    iou, _ = overlap(boxes[places][None], truth[:, None, 1:5])
+    metric = scores[places][:, truth[:, 0].long()].T.clamp(min=1e-4).sqrt() * (iou + 1e-3) ** 4 * within
     best = metric.topk(min(top, metric.shape[1]), 1).indices
     chosen = torch.zeros_like(within).scatter_(1, best, True) & within
     value, owner = torch.where(chosen, iou + 1e-6, torch.zeros_like(iou)).max(0)
-    owner = torch.where(value > 0, owner, -1)
     metric = metric * (chosen & (torch.arange(len(truth))[:, None] == owner))
     top_value, peak = metric.max(1)
-    return owner, (metric / (top_value[:, None] + 1e-12)).amax(0), peak
+    good = (metric / (top_value[:, None] + 1e-12)).amax(0)
+    taken = value > 0
+    return places[taken], owner[taken], good[taken], places[peak[owner[taken]]]
 
 
 def loss(points, strides, raw, truths, ignored):
@@ -128,14 +133,13 @@ def loss(points, strides, raw, truths, ignored):
             care[((points[:, None] > ignore[:, 1:3]) & (points[:, None] < ignore[:, 3:5])).all(-1).any(1)] = 0
         if len(truth):
             with torch.no_grad():
-                owner, good, peak = assign(points, box.detach(), logit.detach().sigmoid(), truth)
-                mine = owner >= 0
+                mine, owner, good, peak = assign(points, box.detach(), logit.detach().sigmoid(), truth)
                 # Only places whose box NMS would fold into the best one may score: anything else would stay
                 # as a second detection of the same object.
-                same = overlap(box[mine], box[peak[owner[mine]]])[0]
-                target[mine, truth[owner[mine], 0].long()] = good[mine] * (same >= 0.8)
+                same = overlap(box[mine], box[peak])[0]
+                target[mine, truth[owner, 0].long()] = good * (same >= 0.8)
                 care[mine] = ((same >= 0.8) | (same < 0.7)).float()
-            want, weight = truth[owner[mine], 1:5], good[mine]
+            want, weight = truth[owner, 1:5], good
             iou, hull = overlap(box[mine], want)
             centre = ((box[mine][:, :2] + box[mine][:, 2:] - want[:, :2] - want[:, 2:]) / 2).square().sum(-1)
             near = ((box[mine] - want).abs() / strides[mine, None]).mean(-1)

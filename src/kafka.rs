@@ -16,7 +16,10 @@ pub(crate) fn topics(args: &KafkaSettingsArgs) -> Topics {
 
 /// What may be mended on the broker's side while a process waits: a pipeline never ends for a broker.
 pub(crate) fn may_pass(fault: &KafkaFault) -> bool {
-    matches!(fault.kind, FaultKind::Unreachable | FaultKind::Authentication | FaultKind::Tls | FaultKind::Other)
+    matches!(
+        fault.kind,
+        FaultKind::Unreachable | FaultKind::Authentication | FaultKind::Tls | FaultKind::Other
+    )
 }
 
 /// Goes behind a `sightline topics …` that is suggested, where topics are called otherwise than by default.

@@ -52,6 +52,7 @@ fn main() -> ExitCode {
     end(run(cli.command, cli.log), cli.log)
 }
 
+#[cfg_attr(not(feature = "pipeline"), expect(unused_variables))]
 fn run(command: Command, log: LogFormat) -> Outcome {
     match command {
         #[cfg(feature = "pipeline")]

@@ -3,7 +3,7 @@
 use std::io::{self, IsTerminal as _, Write};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use console::{Term, measure_text_width, truncate_str};
+use console::{Term, measure_text_width};
 
 /// The one screen of the process.
 static SCREEN: Mutex<Screen> = Mutex::new(Screen { table: Vec::new() });
@@ -24,6 +24,7 @@ pub(crate) fn has_colours() -> bool {
 }
 
 /// Replaces the table. Rows wider than the terminal are cut, and those that do not fit below each other are counted.
+#[cfg(feature = "pipeline")]
 pub(crate) fn draw(rows: &[String]) {
     let (height, width) = size();
     let mut screen = lock();
@@ -33,6 +34,7 @@ pub(crate) fn draw(rows: &[String]) {
 }
 
 /// Leaves the table where it stands: what is written from now on comes below.
+#[cfg(feature = "pipeline")]
 pub(crate) fn leave() {
     lock().table.clear();
 }
@@ -80,10 +82,11 @@ fn erase(table: &[String], width: usize) -> String {
     if height == 0 { String::new() } else { format!("\r\x1b[{height}A\x1b[J") }
 }
 
+#[cfg(feature = "pipeline")]
 fn fitting(rows: &[String], height: usize, width: usize) -> Vec<String> {
     // One line is the cursor's; what scrolled away can't be drawn over.
     let room = height.saturating_sub(2).max(3);
-    let cut = |row: &String| truncate_str(row, width.saturating_sub(1), "…").into_owned();
+    let cut = |row: &String| console::truncate_str(row, width.saturating_sub(1), "…").into_owned();
     if rows.len() <= room {
         return rows.iter().map(cut).collect();
     }
@@ -91,7 +94,7 @@ fn fitting(rows: &[String], height: usize, width: usize) -> Vec<String> {
     rows[..room].iter().chain([&more]).map(cut).collect()
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "pipeline"))]
 mod tests {
     use super::*;
 

@@ -12,7 +12,7 @@ use sightline_schema::{Camera, Topics};
 use sightline_service::health::{Condition, Health};
 use sightline_service::http::{HttpHandle, HttpServer};
 use sightline_service::kafka::{
-    FaultKind, KafkaSettings, LINGER_MS, LOW_LATENCY_LINGER_MS, LinkState, Producer, require,
+    FaultKind, KafkaFault, KafkaSettings, LINGER_MS, LOW_LATENCY_LINGER_MS, LinkState, Producer, require,
 };
 use sightline_service::shutdown::{Cause, Shutdown};
 
@@ -61,7 +61,10 @@ impl Service {
                     self.health.set("kafka", Condition::NotReady(fault.to_string()));
                     if said.is_none_or(|at| at.elapsed() + PAUSE >= SAY_AGAIN) {
                         said = Some(Instant::now());
-                        tracing::warn!(code = fault.kind.code(), "{fault}; trying again, no camera is opened before");
+                        tracing::warn!(
+                            code = fault.kind.code(),
+                            "{fault}; trying again, no camera is opened before"
+                        );
                     }
                     self.shutdown.wait_timeout(PAUSE);
                 }
@@ -92,6 +95,9 @@ pub(crate) fn run(service: &Service, work: Work<'_>, watch: impl FnOnce(&Shutdow
     for camera in &work.cameras {
         service.metrics.camera(&camera.id);
     }
+    if work.cameras.is_empty() {
+        tracing::warn!("there is no camera to run");
+    }
     let plan = Plan::new(work.cameras, work.model, &work.options).map_err(refused)?;
     if !service.wait_for_kafka(&work.settings, &work.topics)? {
         return ended(service, 0);
@@ -99,12 +105,13 @@ pub(crate) fn run(service: &Service, work: Work<'_>, watch: impl FnOnce(&Shutdow
     let linger = if work.publishing.low_latency { LOW_LATENCY_LINGER_MS } else { LINGER_MS };
     let producer = Arc::new(Producer::new(&work.settings, linger).map_err(Failure::failed)?);
     service.health.set("kafka", Condition::Ready);
-    let publisher = Publisher::new(producer.clone(), work.topics, service.metrics.clone(), service.shutdown.clone());
+    let publisher =
+        Publisher::new(producer.clone(), work.topics, service.metrics.clone(), service.shutdown.clone());
     let fleet =
         Fleet::start(plan, work.model, &work.options, &publisher, &service.metrics, &service.shutdown)
             .map_err(refused)?;
     service.health.set("cameras", Condition::Ready);
-    let given_up = std::thread::scope(|scope| {
+    let (given_up, fatal) = std::thread::scope(|scope| {
         let link = scope.spawn(|| follow_link(service, &producer));
         let watching = scope.spawn(|| watch(&service.shutdown));
         fleet.wait();
@@ -116,16 +123,25 @@ pub(crate) fn run(service: &Service, work: Work<'_>, watch: impl FnOnce(&Shutdow
         service.shutdown.set(Cause::Finished);
         let (_, given_up) = fleet.stop();
         // Panics of these two lose nothing.
-        let _ = (link.join(), watching.join());
-        given_up
+        let (fatal, _) = (link.join().ok().flatten(), watching.join());
+        (given_up, fatal)
     });
-    ended(service, given_up)
+    match fatal {
+        // A new process has a new epoch, by which readers see what was lost.
+        Some(fault) => Err(Failure::failed(format!("{fault}; start it again"))),
+        None => ended(service, given_up),
+    }
 }
 
-/// Readiness follows the link to Kafka.
-fn follow_link(service: &Service, producer: &Producer) {
+/// Readiness follows the link to Kafka, until the process stops. A client that can't go on stops it.
+fn follow_link(service: &Service, producer: &Producer) -> Option<KafkaFault> {
     let mut down = false;
     while !service.shutdown.wait_timeout(Duration::from_millis(500)) {
+        if let Some(fault) = producer.fatal() {
+            service.health.set("kafka", Condition::NotReady(fault.to_string()));
+            service.shutdown.set(Cause::Finished);
+            return Some(fault);
+        }
         match producer.link() {
             LinkState::Up if down => {
                 down = false;
@@ -138,6 +154,7 @@ fn follow_link(service: &Service, producer: &Producer) {
             LinkState::Up | LinkState::Connecting => {}
         }
     }
+    None
 }
 
 /// A drained stop is success, whatever signal asked for it.

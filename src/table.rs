@@ -42,18 +42,25 @@ impl Table {
         let live = self.format == LogFormat::Text && screen::is_terminal();
         let mut before = self.figures();
         let mut at = Instant::now();
+        let mut earlier = None;
         loop {
             let stopping = shutdown.wait_timeout(if live { REDRAW } else { WRITE });
+            // A stop comes when it comes: rates over a moment would say nothing.
+            if at.elapsed() < REDRAW / 2
+                && let Some(looked) = earlier.take()
+            {
+                (at, before) = looked;
+            }
             let seconds = at.elapsed().as_secs_f64().max(0.001);
-            at = Instant::now();
             let now = self.figures();
-            let rows: Vec<_> = now.iter().zip(&before).map(|(now, before)| Row::of(now, before, seconds)).collect();
+            let rows: Vec<_> =
+                now.iter().zip(&before).map(|(now, before)| Row::of(now, before, seconds)).collect();
             match self.format {
                 LogFormat::Json => rows.iter().for_each(Row::log),
                 LogFormat::Text if live => screen::draw(&text(&rows)),
                 LogFormat::Text => text(&rows).iter().for_each(|line| eprintln!("{line}")),
             }
-            before = now;
+            earlier = Some((std::mem::replace(&mut at, Instant::now()), std::mem::replace(&mut before, now)));
             if stopping {
                 screen::leave();
                 return;
@@ -150,7 +157,8 @@ fn text(rows: &[Row]) -> Vec<String> {
         .collect();
     let line = |cells: &[String]| {
         let padded = cells.iter().zip(&widths).zip(HEADINGS);
-        let padded = padded.map(|((cell, width), (_, side))| pad_str(cell, *width, side, Some("…")).into_owned());
+        let padded =
+            padded.map(|((cell, width), (_, side))| pad_str(cell, *width, side, Some("…")).into_owned());
         padded.collect::<Vec<_>>().join("  ").trim_end().to_owned()
     };
     let heading = line(&HEADINGS.map(|(heading, _)| heading.to_owned()));

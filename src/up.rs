@@ -73,7 +73,9 @@ fn what_to_run(args: &UpArgs) -> Result<(Vec<String>, PathBuf), Failure> {
             .map(|root| root.join("samples").join(file))
             .find(|path| path.is_file())
             .ok_or_else(|| {
-                Failure::usage(format!("samples/{file} is not here; name an INPUT and a --model, or run it from the repository"))
+                Failure::usage(format!(
+                    "samples/{file} is not here; name an INPUT and a --model, or run it from the repository"
+                ))
             })
     };
     let inputs = match args.inputs.is_empty() && args.cameras.is_none() {
@@ -83,7 +85,11 @@ fn what_to_run(args: &UpArgs) -> Result<(Vec<String>, PathBuf), Failure> {
     let model = match &args.model {
         Some(model) => model.clone(),
         None if args.inputs.is_empty() && args.cameras.is_none() => sample("junction.onnx")?,
-        None => return Err(Failure::usage("which model? give --model FILE.onnx (samples/export_yolo.md says how to make one)")),
+        None => {
+            return Err(Failure::usage(
+                "which model? give --model FILE.onnx (samples/export_yolo.md says how to make one)",
+            ));
+        }
     };
     Ok((inputs, model))
 }
@@ -109,7 +115,9 @@ impl Banner {
         }
         eprintln!("sightline {} · model on {device} · metrics at {metrics}", env!("CARGO_PKG_VERSION"));
         if self.embedded {
-            eprintln!("the broker at {broker} is for trying out: it lives in this process and forgets everything with it");
+            eprintln!(
+                "the broker at {broker} is for trying out: it lives in this process and forgets everything with it"
+            );
         } else {
             eprintln!("kafka at {broker}");
         }
@@ -120,7 +128,8 @@ impl Banner {
 
     /// The line that reads a topic. kcat takes the same properties file, as far as it has no `KEY.file`.
     fn kcat(&self, topic: &str, from: &str) -> String {
-        let config = self.kafka_config.as_ref().map(|file| format!(" -F {}", file.display())).unwrap_or_default();
+        let config =
+            self.kafka_config.as_ref().map(|file| format!(" -F {}", file.display())).unwrap_or_default();
         format!("kcat{config} -C -q -b {} -t {topic} -o {from}", self.broker)
     }
 }

@@ -45,7 +45,8 @@ fn stderr(output: &Output) -> String {
 
 fn pipeline(bootstrap: &str, cameras: &Path, more: &[&str]) -> std::process::Command {
     let (model, cameras) = (fast_model(), cameras.to_string_lossy().into_owned());
-    let args = ["pipeline", "--kafka", bootstrap, "--cameras", &cameras, "--model", &model, "--http", "127.0.0.1:0"];
+    let args =
+        ["pipeline", "--kafka", bootstrap, "--cameras", &cameras, "--model", &model, "--http", "127.0.0.1:0"];
     command(&[&args[..], more].concat())
 }
 
@@ -93,7 +94,8 @@ fn told<'a>(records: &'a [Record], statuses: &[Record], camera: &str) -> Told<'a
         assert_eq!(record.headers["sightline-schema"], record.schema());
         assert_eq!(record.value["camera"], camera);
         let schema = record.schema().strip_suffix("/1").unwrap();
-        let errors: Vec<_> = validators[schema].iter_errors(&record.value).map(|error| error.to_string()).collect();
+        let errors: Vec<_> =
+            validators[schema].iter_errors(&record.value).map(|error| error.to_string()).collect();
         assert!(errors.is_empty(), "{errors:?}: {}", record.value);
         if record.value["state"] != "claimed" {
             assert_eq!(record.value["epoch"], claims[0].offset, "{camera}: the epoch is the claim's offset");
@@ -103,7 +105,8 @@ fn told<'a>(records: &'a [Record], statuses: &[Record], camera: &str) -> Told<'a
     let mut captured_at = "";
     let frames: Vec<_> = of_camera.iter().filter(|r| r.schema() == "frame/1").map(|r| &r.value).collect();
     for frame in &frames {
-        let skipped: u64 = frame["skipped"].as_object().into_iter().flatten().map(|(_, n)| n.as_u64().unwrap()).sum();
+        let skipped: u64 =
+            frame["skipped"].as_object().into_iter().flatten().map(|(_, n)| n.as_u64().unwrap()).sum();
         let seq = frame["seq"].as_u64().unwrap();
         assert_eq!(seq, next + skipped, "{camera}: seq − previous seq = 1 + Σ skipped: {frame}");
         next = seq + 1;
@@ -149,7 +152,10 @@ fn a_foreign_client_reads_every_frame_once_in_order_and_valid() {
 
     apply(bootstrap, &[]);
     let again = topics("apply", bootstrap, &[]);
-    assert_eq!((again.status.code(), stdout(&again).as_str()), (Some(0), "all 2 topics are as they should be\n"));
+    assert_eq!(
+        (again.status.code(), stdout(&again).as_str()),
+        (Some(0), "all 2 topics are as they should be\n")
+    );
     assert_eq!(topics("check", bootstrap, &[]).status.code(), Some(0));
     let fewer = output(&["topics", "check", "--kafka", bootstrap, "--partitions", "48"]);
     assert_eq!(fewer.status.code(), Some(1));
@@ -165,7 +171,8 @@ fn a_foreign_client_reads_every_frame_once_in_order_and_valid() {
         let count = |name: &str| metrics.sum(name, &[("camera", camera)]);
         assert_eq!(
             count("sightline_pipeline_frames_arrived_total"),
-            count("sightline_pipeline_frames_published_total") + count("sightline_pipeline_frames_skipped_total"),
+            count("sightline_pipeline_frames_published_total")
+                + count("sightline_pipeline_frames_skipped_total"),
             "{camera}: each access unit is published or skipped"
         );
     }
@@ -192,7 +199,10 @@ fn a_foreign_client_reads_every_frame_once_in_order_and_valid() {
     assert_eq!(people.len(), 80);
     assert!(people.iter().any(|frame| frame["detections"][0]["label"] == "person"), "somebody is seen");
     let spec = records.iter().find(|r| r.key == "people" && r.schema() == "spec/1").unwrap();
-    assert_eq!((&spec.value["zones"][0]["id"], &spec.value["labels"]["site"]), (&"table".into(), &"hq".into()));
+    assert_eq!(
+        (&spec.value["zones"][0]["id"], &spec.value["labels"]["site"]),
+        (&"table".into(), &"hq".into())
+    );
     // 5 of 12.5 frames a second: 30 of 75.
     let cars = told(&records, &statuses, "cars").frames;
     assert_eq!(cars.len(), 30);
@@ -336,8 +346,11 @@ fn scram_and_tls_work_and_a_wrong_secret_is_a_sentence_without_it() {
     let by_file = ["--kafka-config", client.properties.to_str().unwrap()];
     // The same without a password: that comes by the environment.
     let properties = fs::read_to_string(&client.properties).unwrap();
-    let without: String =
-        properties.lines().filter(|line| !line.starts_with("sasl.password")).map(|line| format!("{line}\n")).collect();
+    let without: String = properties
+        .lines()
+        .filter(|line| !line.starts_with("sasl.password"))
+        .map(|line| format!("{line}\n"))
+        .collect();
     let config = folder.path().join("without.properties");
     write(&config, &without);
     let by_environment = ["--kafka-config", config.to_str().unwrap()];
@@ -365,7 +378,8 @@ fn scram_and_tls_work_and_a_wrong_secret_is_a_sentence_without_it() {
     ];
     let records = kcat::read(&bootstrap, DETECTIONS, &login);
     assert_eq!(records.iter().filter(|record| record.schema() == "frame/1").count(), 40);
-    let epochs: std::collections::BTreeSet<_> = records.iter().map(|r| r.value["epoch"].as_u64().unwrap()).collect();
+    let epochs: std::collections::BTreeSet<_> =
+        records.iter().map(|r| r.value["epoch"].as_u64().unwrap()).collect();
     assert_eq!(epochs.len(), 2, "each run is an epoch of its own");
 
     // Wrong: `topics` ends with the sentence; a pipeline says it, is not ready, and waits for it to be mended.
@@ -383,7 +397,8 @@ fn scram_and_tls_work_and_a_wrong_secret_is_a_sentence_without_it() {
             command
         };
         let more = ["--kafka-config", config, "--log-filter", "debug"];
-        let applied = with_secret(command(&[&["topics", "apply", "--kafka", &bootstrap], &more[..]].concat())).output();
+        let applied =
+            with_secret(command(&[&["topics", "apply", "--kafka", &bootstrap], &more[..]].concat())).output();
         let applied = applied.unwrap();
         assert_eq!(applied.status.code(), Some(1), "{applied:?}");
         assert!(stderr(&applied).contains(&sentence), "{applied:?}");

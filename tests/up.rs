@@ -96,7 +96,8 @@ fn it_can_be_read_watched_and_stopped_and_metrics_are_those_of_the_page() {
     let folder = tempfile::tempdir().unwrap();
     let cameras = folder.path().join("cameras.yaml");
     fs::write(&cameras, "cameras: [{id: gone, source: gone.mp4}]\n").unwrap();
-    let mut running = Sightline::spawn(up(&["test://ball?size=160x120&fps=10", "--cameras", cameras.to_str().unwrap()]));
+    let mut running =
+        Sightline::spawn(up(&["test://ball?size=160x120&fps=10", "--cameras", cameras.to_str().unwrap()]));
     let http = running.http();
 
     // The very line of the banner, but for an end after two records.
@@ -125,7 +126,10 @@ fn it_can_be_read_watched_and_stopped_and_metrics_are_those_of_the_page() {
     let second = output(&["up", "test://ball", "--model", &model, "--http", &format!("127.0.0.1:{port}")]);
     assert_eq!(second.status.code(), Some(1), "{second:?}");
     let said = String::from_utf8_lossy(&second.stderr);
-    assert!(said.contains(&format!("cannot listen on 127.0.0.1:{port}: the port is taken; choose another")), "{said}");
+    assert!(
+        said.contains(&format!("cannot listen on 127.0.0.1:{port}: the port is taken; choose another")),
+        "{said}"
+    );
 
     running.signal("INT");
     let asked = Instant::now();

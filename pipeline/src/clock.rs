@@ -43,6 +43,11 @@ impl Timeline {
     }
 }
 
+/// A clock is moved by at most this share of the time that passes: 500 ppm.
+const SLEW: i64 = 2_000;
+/// Arrivals are looked at over this much of the stream, µs: one of them will have come without delay.
+const WINDOW_US: i64 = 10_000_000;
+
 /// Turns pts into wall time for one epoch.
 #[derive(Debug)]
 pub struct CaptureClock {
@@ -50,11 +55,29 @@ pub struct CaptureClock {
     /// Wall time minus pts, µs.
     offset_us: Option<i64>,
     last: Timestamp,
+    last_pts_us: i64,
+    window: Window,
+    /// How far a live clock is behind the quickest arrivals: moved up little by little.
+    behind_us: i64,
+}
+
+/// The quickest arrival since a pts.
+#[derive(Debug)]
+struct Window {
+    since_us: i64,
+    least_us: i64,
 }
 
 impl CaptureClock {
     pub fn new(kind: Clock) -> Self {
-        Self { kind, offset_us: None, last: Timestamp::from_micros(i64::MIN) }
+        Self {
+            kind,
+            offset_us: None,
+            last: Timestamp::from_micros(i64::MIN),
+            last_pts_us: 0,
+            window: Window { since_us: 0, least_us: i64::MAX },
+            behind_us: 0,
+        }
     }
 
     pub fn kind(&self) -> Clock {
@@ -64,16 +87,31 @@ impl CaptureClock {
     /// The wall time of a frame that arrived `now`. The first frame anchors the clock, the others follow their pts.
     pub fn captured_at(&mut self, pts_us: i64, now: Timestamp) -> Timestamp {
         let offset = *self.offset_us.get_or_insert_with(|| now.as_micros().saturating_sub(pts_us));
-        let at = Timestamp::from_micros(offset.saturating_add(pts_us));
-        // Live pictures can't be from the future: then the anchor was late, and moves back.
-        let at = if self.kind == Clock::Arrival && at > now {
-            self.offset_us = Some(now.as_micros().saturating_sub(pts_us));
-            now
-        } else {
-            at
-        };
-        self.last = self.last.max(at);
+        let offset = if self.kind == Clock::Arrival { self.follow_arrivals(offset, pts_us, now) } else { offset };
+        self.offset_us = Some(offset);
+        self.last = self.last.max(Timestamp::from_micros(offset.saturating_add(pts_us)));
         self.last
+    }
+
+    /// The offset after this arrival: a camera's clock runs a little faster or slower than ours.
+    fn follow_arrivals(&mut self, offset: i64, pts_us: i64, now: Timestamp) -> i64 {
+        let step = (pts_us.saturating_sub(self.last_pts_us) / SLEW).clamp(0, self.behind_us);
+        self.last_pts_us = pts_us;
+        self.behind_us -= step;
+        let offset = offset.saturating_add(step);
+        let late = now.as_micros().saturating_sub(pts_us).saturating_sub(offset);
+        if late < 0 {
+            // Pictures can't be from the future: the anchor was late, and moves back.
+            self.behind_us = 0;
+            self.window = Window { since_us: pts_us, least_us: 0 };
+            return offset.saturating_add(late);
+        }
+        self.window.least_us = self.window.least_us.min(late);
+        if pts_us.saturating_sub(self.window.since_us) >= WINDOW_US {
+            self.behind_us = self.window.least_us;
+            self.window = Window { since_us: pts_us, least_us: i64::MAX };
+        }
+        offset
     }
 
     /// A promise: no frame gets an earlier time after this.
@@ -136,5 +174,25 @@ mod tests {
         assert_eq!(clock.captured_at(0, at(1_000_000)), at(1_000_000));
         assert_eq!(clock.captured_at(900_000, at(1_000_010)), at(1_900_000));
         assert_eq!(clock.promise(at(1_000_020)), at(1_900_000));
+    }
+
+    #[test]
+    fn a_camera_whose_clock_is_slow_or_fast_is_followed() {
+        for (name, ppm) in [("slow", -300), ("right", 0), ("fast", 300)] {
+            let mut clock = CaptureClock::new(Clock::Arrival);
+            let (mut furthest, mut steepest, mut last) = (0, 0, None);
+            // Two hours at 10 frames a second; every third picture is up to 80 ms late.
+            for n in 0..72_000_i64 {
+                let taken = n * 100_000;
+                let pts = taken + taken * ppm / 1_000_000;
+                let delay = if n % 3 == 0 { 20_000 + (n * 7_919) % 60_000 } else { 20_000 };
+                let at = clock.captured_at(pts, Timestamp::from_micros(taken + delay)).as_micros();
+                furthest = furthest.max((at - taken - 20_000).abs());
+                steepest = steepest.max(last.map_or(0, |last| at - last));
+                last = Some(at);
+            }
+            assert!(furthest < 30_000, "{name}: {furthest} µs from the truth");
+            assert!(steepest <= 100_000 + 100, "{name}: {steepest} µs between two frames");
+        }
     }
 }

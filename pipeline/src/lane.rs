@@ -6,8 +6,8 @@ use std::time::Duration;
 use sightline_schema::{SkipReason, Skipped, TrackRef};
 
 use crate::cpu::{StageTime, Stopwatch};
-use crate::detection::Detection;
 use crate::detect::Thresholds;
+use crate::detection::Detection;
 use crate::frame::{End, Frame, Mark};
 use crate::metrics::CameraMetrics;
 use crate::sequence::Sequence;
@@ -31,9 +31,15 @@ impl DetectTimes {
 /// What a worker made of one item.
 #[derive(Debug)]
 pub enum Outcome {
-    Detected { frame: Frame, detections: Vec<Detection>, times: DetectTimes },
+    Detected {
+        frame: Frame,
+        detections: Vec<Detection>,
+        times: DetectTimes,
+    },
     /// The detector failed on this frame.
-    Failed { frame: Frame },
+    Failed {
+        frame: Frame,
+    },
     Mark(Mark),
     End(End),
 }

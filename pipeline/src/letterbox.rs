@@ -1,8 +1,8 @@
 //! From a decoded picture's planes to the model's input in one pass: the only time a pixel is touched.
 //!
-//! Luma and chroma are each sampled bilinearly at their own resolution, the chroma site honoured, and become RGB
-//! behind that; nothing is rounded in between and nothing is smoothed before it (`cv2.INTER_LINEAR`, as the models
-//! were trained and measured).
+//! Luma and chroma are each sampled bilinearly at their own resolution, the chroma site honoured, and become
+//! RGB behind that; nothing is rounded in between and nothing is smoothed before it (`cv2.INTER_LINEAR`, as
+//! the models were trained and measured).
 
 mod colour;
 mod geometry;
@@ -46,7 +46,8 @@ pub enum LetterboxError {
     WrongTensor { have: usize, need: usize },
 }
 
-/// Tables and row buffers for pictures of one size and format going into one input; built once, used for each.
+/// Tables and row buffers for pictures of one size and format going into one input; built once, used for
+/// each.
 #[derive(Debug)]
 pub struct Letterbox {
     source: (u32, u32),

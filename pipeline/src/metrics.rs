@@ -88,7 +88,11 @@ impl PipelineMetrics {
         let r = registry.sub_registry_with_prefix("sightline_pipeline");
         r.register("frames_arrived", "Access units that arrived, decoded or not", metrics.arrived.clone());
         r.register("frames_published", "Frame records handed to Kafka", metrics.published.clone());
-        r.register("frames_skipped", "Access units without a frame record, by reason", metrics.skipped.clone());
+        r.register(
+            "frames_skipped",
+            "Access units without a frame record, by reason",
+            metrics.skipped.clone(),
+        );
         r.register("detections", "Detections at or above the output threshold", metrics.detections.clone());
         r.register("camera_errors", "Failed runs of a camera, by error code", metrics.errors.clone());
         r.register("cameras", "Cameras of this process, by state", metrics.cameras.clone());
@@ -124,8 +128,7 @@ impl PipelineMetrics {
         }
         let by_camera = ByCamera { camera: camera.to_owned() };
         let skipped = SkipReason::ALL.map(|reason| {
-            self.skipped
-                .get_or_create_owned(&ByReason { camera: camera.to_owned(), reason: reason.as_str() })
+            self.skipped.get_or_create_owned(&ByReason { camera: camera.to_owned(), reason: reason.as_str() })
         });
         let metrics = Arc::new(CameraMetrics {
             camera: camera.to_owned(),
@@ -225,13 +228,15 @@ impl CameraMetrics {
         self.published.inc();
         self.detections.inc_by(tracked.detections.len() as u64);
         let DetectTimes { letterbox, session, head } = tracked.times;
-        let stages = [("letterbox", letterbox), ("session", session), ("head", head), ("track", tracked.track)];
+        let stages =
+            [("letterbox", letterbox), ("session", session), ("head", head), ("track", tracked.track)];
         for (stage, time) in stages {
             self.stages.get_or_create(&ByStage { stage }).observe(time.wall.as_secs_f64());
         }
         let at = tracked.frame.captured_at;
         self.last_seq.store(tracked.frame.seq, Ordering::Relaxed);
-        let _ = self.first_at.compare_exchange(i64::MIN, at.as_micros(), Ordering::Release, Ordering::Relaxed);
+        let _ =
+            self.first_at.compare_exchange(i64::MIN, at.as_micros(), Ordering::Release, Ordering::Relaxed);
         self.last_at.store(at.as_micros(), Ordering::Release);
     }
 

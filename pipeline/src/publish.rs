@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use sightline_schema::{
-    Camera, CameraState, Clock, Message, ModelFacts, SpecRecord, Status, StreamRecord, StreamState, Tick, Timestamp, Topics,
+    Camera, CameraState, Clock, Message, ModelFacts, SpecRecord, Status, StreamRecord, StreamState, Tick,
+    Timestamp, Topics,
 };
 use sightline_service::kafka::{Delivered, FaultKind, KafkaFault, OnDelivery, Producer, SendError};
 use sightline_service::shutdown::Shutdown;
@@ -36,7 +37,12 @@ pub struct Publisher {
 }
 
 impl Publisher {
-    pub fn new(producer: Arc<Producer>, topics: Topics, metrics: PipelineMetrics, shutdown: Shutdown) -> Self {
+    pub fn new(
+        producer: Arc<Producer>,
+        topics: Topics,
+        metrics: PipelineMetrics,
+        shutdown: Shutdown,
+    ) -> Self {
         metrics.topics([topics.detections(), topics.camera_status()]);
         Self { producer, topics, metrics, shutdown, drained_by: Arc::default(), refusals: Arc::default() }
     }
@@ -65,7 +71,9 @@ impl Publisher {
         let told = Box::new(move |delivered: Result<Delivered, KafkaFault>| {
             // A receiver that is gone no longer wants the claim.
             let _ = answer.send(match delivered {
-                Ok(delivered) => u64::try_from(delivered.offset).map_err(|_| "the broker gave no offset".into()),
+                Ok(delivered) => {
+                    u64::try_from(delivered.offset).map_err(|_| "the broker gave no offset".into())
+                }
                 Err(fault) => Err(fault.to_string()),
             });
         });
@@ -87,7 +95,13 @@ impl Publisher {
     }
 
     /// The outlet of one camera and epoch.
-    pub fn outlet(&self, spec: Spec, results: ResultFacts, when_full: WhenFull, camera: Arc<CameraMetrics>) -> KafkaOutlet {
+    pub fn outlet(
+        &self,
+        spec: Spec,
+        results: ResultFacts,
+        when_full: WhenFull,
+        camera: Arc<CameraMetrics>,
+    ) -> KafkaOutlet {
         let topic = self.topics.detections();
         KafkaOutlet { publisher: self.clone(), topic, spec, results, when_full, camera, unsaid: None }
     }
@@ -135,7 +149,8 @@ impl Publisher {
         loop {
             // Before, since its report may come before `send` returns.
             self.metrics.under_way(1);
-            let Err(refused) = self.producer.send(topic, message.camera(), &payload, M::SCHEMA, on_delivery) else {
+            let Err(refused) = self.producer.send(topic, message.camera(), &payload, M::SCHEMA, on_delivery)
+            else {
                 return Ok(());
             };
             self.metrics.under_way(-1);
@@ -213,7 +228,13 @@ impl KafkaOutlet {
         self.publisher.send(&self.topic, message, None, self.when_full, None)
     }
 
-    fn stream(&self, state: StreamState, clock: Clock, at: Timestamp, complete: Option<bool>) -> Result<(), Unpublished> {
+    fn stream(
+        &self,
+        state: StreamState,
+        clock: Clock,
+        at: Timestamp,
+        complete: Option<bool>,
+    ) -> Result<(), Unpublished> {
         let (camera, epoch) = (self.results.camera.clone(), self.results.epoch);
         self.say(&StreamRecord { camera, epoch, state, clock, at, complete })
     }

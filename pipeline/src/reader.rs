@@ -44,6 +44,8 @@ pub struct Reader {
     counted: u64,
     /// `Started` was said of the source that is open now.
     announced: bool,
+    /// The source was lost or repeats, and its first frame is not here yet; a repeat's cut is known beforehand.
+    reopened: Option<Option<Duration>>,
     last_frame: Option<Instant>,
     last_said: Instant,
     last_repeat: Instant,
@@ -62,6 +64,7 @@ impl Reader {
             owed: Skipped::default(),
             counted: 0,
             announced: false,
+            reopened: None,
             last_frame: None,
             last_said: Instant::now(),
             last_repeat: Instant::now(),
@@ -84,7 +87,8 @@ impl Reader {
                 return Ok(Stopped::Wanted);
             }
             let said = match source.pull(LOOK_UP)? {
-                Pulled::Nothing => self.idle(CameraState::Running, None),
+                Pulled::Nothing if self.announced => self.idle(CameraState::Running, None),
+                Pulled::Nothing => self.idle(CameraState::Connecting, None),
                 Pulled::End => return Ok(Stopped::SourceEnded),
                 Pulled::Frame(frame) => {
                     let frame = self.stamp(frame);
@@ -106,11 +110,11 @@ impl Reader {
         }
     }
 
-    /// A source was lost or repeats: the pts go on after `gap`, the tracker decides by that what it remembers.
+    /// A source was lost or repeats: from its next frame on, the pts go on after `gap`, or after the time that will
+    /// have passed. The tracker decides by that what it remembers.
     pub fn reopened(&mut self, gap: Option<Duration>) {
         self.announced = false;
-        let gap = gap.or_else(|| self.last_frame.map(|last| last.elapsed())).unwrap_or_default();
-        self.timeline.reopened(i64::try_from(gap.as_micros()).unwrap_or(i64::MAX));
+        self.reopened = Some(gap);
     }
 
     /// Says a tick if nothing was said for a while. Gives the promised time.
@@ -128,7 +132,11 @@ impl Reader {
     }
 
     fn stamp(&mut self, given: SourceFrame) -> Frame {
-        self.last_frame = Some(Instant::now());
+        let last_frame = self.last_frame.replace(Instant::now());
+        if let Some(gap) = self.reopened.take() {
+            let gap = gap.or_else(|| last_frame.map(|last| last.elapsed())).unwrap_or_default();
+            self.timeline.reopened(i64::try_from(gap.as_micros()).unwrap_or(i64::MAX));
+        }
         let pts_us = self.timeline.pts_us(given.pts_us, self.recorded);
         let captured_at = self.clock.captured_at(pts_us, now());
         self.metrics.arrived((given.seq + 1).saturating_sub(self.counted));
@@ -164,3 +172,7 @@ impl Reader {
 fn now() -> Timestamp {
     Timestamp::from_system_time(SystemTime::now())
 }
+
+#[cfg(test)]
+#[path = "reader_tests.rs"]
+mod tests;

@@ -68,7 +68,8 @@ impl Plan {
     /// Fails where a camera does not fit the model, or is written in a way that can't be run.
     pub fn new(cameras: Vec<Camera>, model: &Model, options: &FleetOptions) -> Result<Self, CameraRefused> {
         let (disabled, enabled): (Vec<_>, Vec<_>) = cameras.into_iter().partition(|camera| !camera.enabled);
-        let ready = enabled.into_iter().map(|camera| prepare(camera, model, options)).collect::<Result<_, _>>()?;
+        let ready =
+            enabled.into_iter().map(|camera| prepare(camera, model, options)).collect::<Result<_, _>>()?;
         Ok(Self { disabled, ready })
     }
 }
@@ -145,7 +146,8 @@ impl Fleet {
             } else {
                 tracing::warn!(
                     camera = stream.thread().name().unwrap_or_default(),
-                    "did not stop within {} s; left behind", STOP_STREAMS.as_secs()
+                    "did not stop within {} s; left behind",
+                    STOP_STREAMS.as_secs()
                 );
             }
         }
@@ -237,7 +239,8 @@ fn prepare(camera: Camera, model: &Model, options: &FleetOptions) -> Result<Read
             )));
         }
     };
-    let address = Address::parse(&stream.uri).map_err(|error| refuse(error.to_string()))?.with_credentials(credentials);
+    let address =
+        Address::parse(&stream.uri).map_err(|error| refuse(error.to_string()))?.with_credentials(credentials);
     let thresholds = Thresholds::of(&camera, &model.classes(), options.track)
         .map_err(|error| refuse(error.to_string()))?
         .agnostic(options.agnostic_nms);

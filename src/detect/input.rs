@@ -4,17 +4,20 @@ use std::io::Read as _;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
+use sightline_pipeline::error::StreamError;
 use sightline_pipeline::frame::{Frame, HostPlanes, Planes};
 use sightline_pipeline::source::Source;
 use sightline_pipeline::source::address::{Address, AddressError, Kind};
 use sightline_pipeline::source::gst::{GstOptions, GstSource, SharedAccessUnits, shared_access_units};
 use sightline_pipeline::source::picture::{self, PictureKind};
-use sightline_schema::{Skipped, Timestamp, Transport};
+use sightline_schema::{ErrorCode, Skipped, Timestamp, Transport};
 
 use crate::cli::{DetectArgs, TransportArg};
 
 /// How long a source may take to its first picture, or between two of a live one.
 const PATIENCE: Duration = Duration::from_secs(15);
+/// How long a server may take for all of a picture.
+const MAX_FETCH: Duration = Duration::from_secs(120);
 /// A picture's file is at most this large.
 const MAX_PICTURE: u64 = 256 << 20;
 
@@ -43,6 +46,10 @@ impl Input {
         Address::parse(given).map(|address| Self { address })
     }
 
+    pub(crate) fn address(&self) -> &Address {
+        &self.address
+    }
+
     /// As given, without credentials.
     pub(crate) fn shown(&self) -> String {
         self.address.to_string()
@@ -50,17 +57,17 @@ impl Input {
 
     pub(crate) fn open(&self, args: &DetectArgs) -> Result<Opened, String> {
         let name = self.shown();
-        let told = |reason: String| format!("{name}: {reason}");
+        let named = |reason: String| format!("{name}: {reason}");
         match self.address.kind() {
             Kind::File => {
-                let path = self.address.path().ok_or_else(|| told("it is not a local file".into()))?;
-                if let Some((kind, bytes)) = picture_file(&path).map_err(told)? {
-                    return picture::decode(&bytes, kind).map(Opened::Picture).map_err(|e| told(e.to_string()));
+                let path = self.address.path().ok_or_else(|| named("it is not a local file".into()))?;
+                if let Some((kind, bytes)) = picture_file(&path).map_err(named)? {
+                    return picture::decode(&bytes, kind).map(Opened::Picture).map_err(|e| named(e.to_string()));
                 }
             }
             Kind::Http => {
-                if let Some((kind, bytes)) = fetch_picture(&self.address).map_err(told)? {
-                    return picture::decode(&bytes, kind).map(Opened::Picture).map_err(|e| told(e.to_string()));
+                if let Some((kind, bytes)) = fetch_picture(&self.address).map_err(named)? {
+                    return picture::decode(&bytes, kind).map(Opened::Picture).map_err(|e| named(e.to_string()));
                 }
             }
             Kind::Rtsp | Kind::Test => {}
@@ -79,7 +86,7 @@ impl Input {
             real_time: false,
             patience: PATIENCE,
         };
-        let source = GstSource::open(options, units.clone()).map_err(|error| error.to_string())?;
+        let source = GstSource::open(options, units.clone()).map_err(|error| told(&self.address, &error))?;
         Ok(Opened::Stream(Box::new(source), units))
     }
 }
@@ -98,7 +105,7 @@ pub(crate) fn picture_frame(planes: HostPlanes) -> Frame {
 /// The bytes of a picture; `None` where the file is something else.
 fn picture_file(path: &Path) -> Result<Option<(PictureKind, Vec<u8>)>, String> {
     let mut file = std::fs::File::open(path).map_err(|error| match error.kind() {
-        std::io::ErrorKind::NotFound => "there is no such file".to_owned(),
+        std::io::ErrorKind::NotFound => "there is no such file; check the path".to_owned(),
         _ => format!("it can't be opened: {error}"),
     })?;
     let facts = file.metadata().map_err(|error| error.to_string())?;
@@ -106,7 +113,7 @@ fn picture_file(path: &Path) -> Result<Option<(PictureKind, Vec<u8>)>, String> {
         return Err("it is a directory; name the files in it".into());
     }
     if facts.is_file() && facts.len() == 0 {
-        return Err("the file is empty".into());
+        return Err("the file is empty; copy it again".into());
     }
     let mut start = Vec::new();
     file.by_ref().take(16).read_to_end(&mut start).map_err(|error| format!("it can't be read: {error}"))?;
@@ -121,6 +128,7 @@ fn fetch_picture(address: &Address) -> Result<Option<(PictureKind, Vec<u8>)>, St
     let config = ureq::Agent::config_builder()
         .timeout_connect(Some(Duration::from_secs(10)))
         .timeout_recv_response(Some(Duration::from_secs(20)))
+        .timeout_recv_body(Some(MAX_FETCH))
         .http_status_as_error(false)
         .build();
     let mut request = ureq::Agent::new_with_config(config).get(address.uri());
@@ -128,12 +136,12 @@ fn fetch_picture(address: &Address) -> Result<Option<(PictureKind, Vec<u8>)>, St
         let token = basic(&credentials.user, &credentials.password);
         request = request.header("authorization", &format!("Basic {token}"));
     }
-    let mut response = request.call().map_err(|error| format!("it does not answer: {error}"))?;
+    let mut response = request.call().map_err(unanswered)?;
     match response.status().as_u16() {
         200..300 => {}
-        401 | 403 => return Err("the server refuses the user or the password (auth_failed)".into()),
-        404 | 410 => return Err("the server has no such file (not_found)".into()),
-        status => return Err(format!("the server answers {status}")),
+        401 | 403 => return Err("the server refuses the user or the password; give them as http://USER:PASSWORD@HOST".into()),
+        404 | 410 => return Err("the server has no such file; check the address".into()),
+        status => return Err(format!("the server answers {status}; try again later, or check the address")),
     }
     let mut body = response.body_mut().with_config().limit(MAX_PICTURE).reader();
     let mut start = Vec::new();
@@ -142,6 +150,30 @@ fn fetch_picture(address: &Address) -> Result<Option<(PictureKind, Vec<u8>)>, St
     let mut bytes = start;
     body.read_to_end(&mut bytes).map_err(|error| format!("it can't be read: {error}"))?;
     Ok(Some((kind, bytes)))
+}
+
+/// Why a server gave no answer, and what helps.
+fn unanswered(error: ureq::Error) -> String {
+    let text = error.to_string();
+    let text = text.strip_prefix("io: ").unwrap_or(&text);
+    if text.contains("certificate") {
+        return format!("its certificate is not trusted here: {text}; add the authority that signed it to the system's");
+    }
+    format!("it does not answer: {text}; check the address and the network")
+}
+
+/// What went wrong with a stream. A file's advice is another than a camera's.
+pub(crate) fn told(address: &Address, error: &StreamError) -> String {
+    if address.kind() != Kind::File {
+        return error.to_string();
+    }
+    let advice = match error.code() {
+        ErrorCode::Corrupt => "The file is damaged or cut off: copy or export it again",
+        ErrorCode::NoVideo => "Name a file that holds video",
+        ErrorCode::CodecUnsupported => "Convert it, as in `ffmpeg -i FILE -c:v libx264 OUT.mp4`",
+        _ => error.code().advice().trim_end_matches('.'),
+    };
+    format!("{address}: {}. {advice}", error.message())
 }
 
 /// RFC 7617, base64 by RFC 4648.

@@ -166,7 +166,7 @@ impl Run<'_> {
                     None => Sampling::EveryFrame,
                 };
                 let mut reader = Reader::new(adder.slots(), slot, metrics, Gate::new(&sampling), clock);
-                let read = self.read(source.as_mut(), &mut reader, &name, &tally);
+                let read = self.read(source.as_mut(), &mut reader, &input, &tally);
                 drop(source);
                 let (at, mut skipped) = reader.close();
                 let mut units = units.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -176,7 +176,13 @@ impl Run<'_> {
                 read
             }
         };
-        let (at, skipped) = tally.lock().unwrap_or_else(std::sync::PoisonError::into_inner).end();
+        let (at, skipped) = {
+            let mut tally = tally.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            if self.shutdown.is_set() && !live {
+                tally.interrupt();
+            }
+            tally.end()
+        };
         let end = End { at, clock: Clock::File, complete: result.is_ok(), skipped };
         let pushed = adder.slots().push(slot, StreamItem::End(end));
         if pushed.is_ok() && !lane.wait_for_end(Duration::from_secs(600)) {
@@ -201,10 +207,11 @@ impl Run<'_> {
         &self,
         source: &mut dyn Source,
         reader: &mut Reader,
-        name: &str,
+        input: &Input,
         tally: &summary::Shared,
     ) -> Result<(), Failure> {
-        let bar = progress(name);
+        let name = input.shown();
+        let bar = progress(&name);
         let mut last_pts = 0;
         let mut length = None;
         let mut counted = 0u64;
@@ -227,7 +234,7 @@ impl Run<'_> {
         };
         bar.finish_and_clear();
         tally.lock().unwrap_or_else(std::sync::PoisonError::into_inner).video(source.video());
-        let stopped = stopped.map_err(|error| Failure::failed(format!("{error}")))?;
+        let stopped = stopped.map_err(|error| Failure::failed(input::told(input.address(), &error)))?;
         // A file that promised more than it held was cut off.
         if let (Stopped::SourceEnded, Some(length)) = (stopped, length) {
             let missing = length - last_pts;

@@ -89,6 +89,11 @@ impl Outlet for ResultOutlet {
     fn mark(&mut self, _: &Mark) {}
 
     fn end(&mut self, end: &End) {
+        let interrupted = self.tally.lock().unwrap_or_else(PoisonError::into_inner).is_interrupted();
+        if interrupted {
+            // Dropped without being finished, it leaves nothing.
+            self.drawing = None;
+        }
         let drawn = self.drawing.as_mut().map_or(Ok(()), Drawing::finish);
         self.drew(drawn);
         self.tally.lock().unwrap_or_else(PoisonError::into_inner).ended(end.skipped);

@@ -22,6 +22,7 @@ pub(crate) struct Tally {
     video: Option<VideoFacts>,
     end: (Timestamp, Skipped),
     drawing_error: Option<String>,
+    interrupted: bool,
 }
 
 impl Tally {
@@ -37,6 +38,7 @@ impl Tally {
             video: None,
             end: (zero, Skipped::default()),
             drawing_error: None,
+            interrupted: false,
         }))
     }
 
@@ -74,6 +76,15 @@ impl Tally {
 
     pub(crate) fn ended(&mut self, skipped: Skipped) {
         self.skipped.merge(&skipped);
+    }
+
+    /// A signal ended it early: what was made of it so far is not kept.
+    pub(crate) fn interrupt(&mut self) {
+        self.interrupted = true;
+    }
+
+    pub(crate) fn is_interrupted(&self) -> bool {
+        self.interrupted
     }
 
     pub(crate) fn drawing_failed(&mut self, error: String) {

@@ -10,7 +10,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use gst::prelude::*;
 use gstreamer_rtsp_server as server;
 use server::prelude::*;
 use server::{gst, gst_rtsp};

@@ -40,7 +40,8 @@ pub fn read(bootstrap: &str, topic: &str, config: &[(&str, &str)]) -> Vec<Record
 
 fn record(line: &str) -> Record {
     let read: Value = serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
-    let headers: Vec<_> = read["headers"].as_array().into_iter().flatten().map(|text| text.as_str().unwrap()).collect();
+    let headers: Vec<_> =
+        read["headers"].as_array().into_iter().flatten().map(|text| text.as_str().unwrap()).collect();
     let payload = read["payload"].as_str().expect("a payload");
     Record {
         partition: read["partition"].as_u64().unwrap() as u32,

@@ -37,7 +37,11 @@ pub fn data(path: &str) -> PathBuf {
     let root = std::env::var_os("SIGHTLINE_TEST_DATA")
         .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data"), PathBuf::from);
     let file = root.join(path);
-    assert!(file.exists(), "{} is missing: this test needs the test data; set SIGHTLINE_TEST_DATA", file.display());
+    assert!(
+        file.exists(),
+        "{} is missing: this test needs the test data; set SIGHTLINE_TEST_DATA",
+        file.display()
+    );
     file
 }
 
@@ -105,7 +109,8 @@ impl Sightline {
         wait_for("the address of the probes", || {
             let text = self.stderr();
             let from = ["http=", "metrics at http://"].iter().find_map(|sign| text.split_once(sign))?.1;
-            let address: String = from.chars().take_while(|c| c.is_ascii_digit() || ".:".contains(*c)).collect();
+            let address: String =
+                from.chars().take_while(|c| c.is_ascii_digit() || ".:".contains(*c)).collect();
             // The line may still be on its way.
             (from.len() > address.len()).then_some(address)
         })
@@ -218,7 +223,9 @@ impl Metrics {
     pub fn sum(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
         let fits = |sample: &&Sample| {
             sample.name == name
-                && labels.iter().all(|(key, value)| sample.labels.get(*key).is_some_and(|found| found == value))
+                && labels
+                    .iter()
+                    .all(|(key, value)| sample.labels.get(*key).is_some_and(|found| found == value))
         };
         self.samples.iter().filter(fits).map(|sample| sample.value).sum()
     }

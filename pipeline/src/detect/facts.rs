@@ -1,5 +1,5 @@
-//! What a model says of itself, and what follows from it: head, classes, input. Shapes and metadata decide; what
-//! they leave open is asked for.
+//! What a model says of itself, and what follows from it: head, classes, input. Shapes and metadata decide;
+//! what they leave open is asked for.
 
 mod names;
 mod refusal;
@@ -151,7 +151,8 @@ pub struct ModelPlan {
     pub images: String,
     /// Type of that input's elements: `F32` or `F16`.
     pub element: Element,
-    /// Name of the input that takes width and height of the original picture, `[batch, 2]` of int64: DETR only.
+    /// Name of the input that takes width and height of the original picture, `[batch, 2]` of int64: DETR
+    /// only.
     pub original_size: Option<String>,
     pub outputs: Outputs,
     /// Pictures a run takes, where the model fixes it.

@@ -10,9 +10,9 @@
 //! | `end2end` (v10, v26) | `[D, 6]` | x_min y_min x_max y_max, confidence, class: final, no suppression |
 //! | `detr` (RT-DETR, D-FINE, DEIM) | `[D]`, `[D, 4]`, `[D]` | label, corners, score: final, no suppression |
 //!
-//! Boxes are in pixels of the input, those of `detr` in pixels of what was given as `orig_target_sizes`. Scores are
-//! probabilities already. As with Ultralytics' `predict`, an anchor stands for its best class alone, and counts when
-//! its confidence exceeds the threshold.
+//! Boxes are in pixels of the input, those of `detr` in pixels of what was given as `orig_target_sizes`.
+//! Scores are probabilities already. As with Ultralytics' `predict`, an anchor stands for its best class
+//! alone, and counts when its confidence exceeds the threshold.
 
 mod anchors;
 #[cfg(test)]
@@ -98,8 +98,9 @@ pub enum HeadError {
     Unequal { labels: usize, boxes: usize, scores: usize },
 }
 
-/// Adds to `out` what one picture's output says with a confidence above `threshold`, in the order of the anchors.
-/// `shape` comes without the batch axis. `Head::Detr` has three outputs and goes through `decode_detr`.
+/// Adds to `out` what one picture's output says with a confidence above `threshold`, in the order of the
+/// anchors. `shape` comes without the batch axis. `Head::Detr` has three outputs and goes through
+/// `decode_detr`.
 pub fn decode(
     head: Head,
     output: &[f32],
@@ -155,9 +156,10 @@ pub fn decode(
     Ok(())
 }
 
-/// The same for the three outputs of a DETR head, of one picture: `boxes` holds four corners a detection, in pixels
-/// of the size that was given as `orig_target_sizes`; that is the original picture's, so these candidates are in
-/// source pixels and need no way back through the letterbox. Labels that aren't below `classes` are dropped.
+/// The same for the three outputs of a DETR head, of one picture: `boxes` holds four corners a detection, in
+/// pixels of the size that was given as `orig_target_sizes`; that is the original picture's, so these
+/// candidates are in source pixels and need no way back through the letterbox. Labels that aren't below
+/// `classes` are dropped.
 pub fn decode_detr(
     labels: &[i64],
     boxes: &[f32],
@@ -181,34 +183,28 @@ pub fn decode_detr(
 /// A class and its confidence.
 type Score = (u32, f32);
 
-/// The layout with a row per class: `[4+c, anchors]`. Rows are walked in blocks that stay in the cache, keeping the
-/// running best of each anchor, so that the inner loop runs over neighbours and vectorises.
+/// The layout with a row per class: `[4+c, anchors]`. Rows are walked in blocks that stay in the cache,
+/// keeping the best score of each anchor, so that the inner loop runs over neighbours and vectorises. Which
+/// class it was is looked up for the few that count.
 fn class_rows(output: &[f32], anchors: usize, threshold: f32, out: &mut Vec<Candidate>) {
-    const BLOCK: usize = 512;
-    let (mut best, mut class) = ([0.0_f32; BLOCK], [0_u32; BLOCK]);
+    const BLOCK: usize = 1024;
+    let mut block = [0.0_f32; BLOCK];
     let (boxes, scores) = output.split_at(4 * anchors);
     for start in (0..anchors).step_by(BLOCK) {
-        let block = BLOCK.min(anchors - start);
-        let (best, class) = (&mut best[..block], &mut class[..block]);
+        let best = &mut block[..BLOCK.min(anchors - start)];
         best.fill(f32::NEG_INFINITY);
-        for (index, row) in (0_u32..).zip(scores.chunks_exact(anchors)) {
-            let row = &row[start..start + block];
-            for ((best, class), &score) in best.iter_mut().zip(&mut *class).zip(row) {
+        for row in scores.chunks_exact(anchors) {
+            for (best, &score) in best.iter_mut().zip(&row[start..]) {
                 // NaN is never better.
-                let better = score > *best;
-                *class = if better { index } else { *class };
-                *best = if better { score } else { *best };
+                *best = if score > *best { score } else { *best };
             }
         }
-        for (at, (&confidence, &class)) in best.iter().zip(&*class).enumerate() {
-            if confidence > threshold {
-                let value = |row: usize| boxes[row * anchors + start + at];
-                out.extend(centred(
-                    &[value(0), value(1), value(2), value(3)],
-                    (class, confidence),
-                    threshold,
-                ));
-            }
+        for (anchor, &confidence) in (start..).zip(&*best).filter(|&(_, &confidence)| confidence > threshold)
+        {
+            let mut rows = (0_u32..).zip(scores.chunks_exact(anchors));
+            let class = rows.find(|(_, row)| row[anchor] == confidence).map_or(0, |(class, _)| class);
+            let row = [0, 1, 2, 3].map(|value| boxes[value * anchors + anchor]);
+            out.extend(centred(&row, (class, confidence), threshold));
         }
     }
 }
@@ -246,7 +242,8 @@ fn centred(row: &[f32], (class, confidence): Score, threshold: f32) -> Option<Ca
     )
 }
 
-/// None below the threshold, and none whose numbers aren't any. Half precision can round a confidence above 1.
+/// None below the threshold, and none whose numbers aren't any. Half precision can round a confidence above
+/// 1.
 fn candidate(class_id: u32, confidence: f32, xyxy: [f32; 4], threshold: f32) -> Option<Candidate> {
     let counts = confidence > threshold && confidence.is_finite() && xyxy.iter().all(|v| v.is_finite());
     counts.then(|| Candidate { class_id, confidence: confidence.min(1.0), xyxy })

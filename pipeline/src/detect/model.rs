@@ -118,11 +118,11 @@ impl Model {
 fn read(path: &Path) -> Result<Vec<u8>, ModelError> {
     let unreadable = |reason: String| ModelError::Unreadable { path: path.display().to_string(), reason };
     let bytes = std::fs::read(path).map_err(|error| match error.kind() {
-        std::io::ErrorKind::NotFound => unreadable("there is no such file".into()),
-        _ => unreadable(format!("it can't be read: {error}")),
+        std::io::ErrorKind::NotFound => unreadable("there is no such file; check the path".into()),
+        _ => unreadable(format!("it can't be read: {error}; name an ONNX file")),
     })?;
     if bytes.is_empty() {
-        return Err(unreadable("the file is empty".into()));
+        return Err(unreadable("the file is empty; copy or export it again".into()));
     }
     Ok(bytes)
 }
@@ -177,7 +177,10 @@ fn build(environment: &Environment, path: &Path, device: Device) -> Result<Sessi
     }
     builder.commit_from_file(path).map_err(|error| ModelError::Unreadable {
         path: path.display().to_string(),
-        reason: format!("it is no ONNX model that can be run: {}", short(&error.to_string())),
+        reason: format!(
+            "it is no ONNX model that can be run, or it was cut off: {}; copy or export it again",
+            short(&error.to_string()).trim_end_matches('.')
+        ),
     })
 }
 

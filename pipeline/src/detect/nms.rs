@@ -6,12 +6,13 @@ pub struct Candidate {
     pub class_id: u32,
     /// 0..1.
     pub confidence: f32,
-    /// `x_min, y_min, x_max, y_max` in pixels of the model's input (of the original picture for `Head::Detr`).
+    /// `x_min, y_min, x_max, y_max` in pixels of the model's input (of the original picture for
+    /// `Head::Detr`).
     pub xyxy: [f32; 4],
 }
 
-/// At most so many candidates, the best, are sorted and looked at; like `max_nms` of Ultralytics. With it the work
-/// is bounded whatever a model says: `MOST_CANDIDATES` × the number kept.
+/// At most so many candidates, the best, are sorted and looked at; like `max_nms` of Ultralytics. With it the
+/// work is bounded whatever a model says: `MOST_CANDIDATES` × the number kept.
 const MOST_CANDIDATES: usize = 30_000;
 
 /// Leaves at most `max` candidates, the most confident first. One goes if its IoU with a better one is above
@@ -46,13 +47,15 @@ fn suppress_counted(candidates: &mut Vec<Candidate>, iou: f32, agnostic: bool, m
     compared
 }
 
-/// Drops what isn't finite, then all but the `max` most confident; these come sorted, best first, earlier first.
+/// Drops what isn't finite, then all but the `max` most confident; these come sorted, best first, earlier
+/// first.
 pub fn keep_best(candidates: &mut Vec<Candidate>, max: usize) {
     candidates.retain(|candidate| {
         candidate.confidence.is_finite() && candidate.xyxy.iter().all(|value| value.is_finite())
     });
     if candidates.len() > max {
-        // Selection is by confidence and place, so that which of equals stay does not depend on the algorithm.
+        // Selection is by confidence and place, so that which of equals stay does not depend on the
+        // algorithm.
         let mut order: Vec<(f32, u32)> =
             (0_u32..).zip(&*candidates).map(|(at, c)| (c.confidence, at)).collect();
         let better = |a: &(f32, u32), b: &(f32, u32)| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1));

@@ -62,8 +62,8 @@ impl Geometry {
         Self { source, input, resized, left, top }
     }
 
-    /// From `x_min, y_min, x_max, y_max` in input pixels to fractions of the frame, clipped. Exact: each axis has
-    /// its own scale, since width and height of the resized picture are rounded separately.
+    /// From `x_min, y_min, x_max, y_max` in input pixels to fractions of the frame, clipped. Exact: each axis
+    /// has its own scale, since width and height of the resized picture are rounded separately.
     pub fn to_frame(&self, xyxy: [f32; 4]) -> Box2d {
         let x = |x: f32| (x - self.left as f32) / self.resized.0.max(1) as f32;
         let y = |y: f32| (y - self.top as f32) / self.resized.1.max(1) as f32;

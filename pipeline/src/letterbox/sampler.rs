@@ -1,8 +1,8 @@
-//! Bilinear sampling of one plane, row by row: columns first, into rows that are kept while the next output row
-//! still needs them.
+//! Bilinear sampling of one plane, row by row: columns first, into rows that are kept while the next output
+//! row still needs them.
 
-/// Where the samples of one axis come from: sample `first` and its right (or lower) neighbour, which counts with
-/// `weight`.
+/// Where the samples of one axis come from: sample `first` and its right (or lower) neighbour, which counts
+/// with `weight`.
 #[derive(Debug)]
 struct Taps {
     first: Vec<u32>,
@@ -42,7 +42,8 @@ impl Axis {
             sample.clamp(0.0, last)
         };
         let exact = (0..self.resized).all(|to| position(to).fract() == 0.0);
-        // Else the last sample is taken for the neighbour of the one before it, so that there is always a pair.
+        // Else the last sample is taken for the neighbour of the one before it, so that there is always a
+        // pair.
         let last_first = if exact { last } else { (last - 1.0).max(0.0) };
         let tap = |to: u32| {
             let first = position(to).floor().min(last_first);
@@ -152,8 +153,8 @@ impl PlaneSampler {
     }
 }
 
-/// Samples a row of pixels of `CHANNELS` interleaved bytes each into as many runs of `values`. In blocks: fetching
-/// pixels from here and there is scalar work, what follows runs over neighbours and vectorises.
+/// Samples a row of pixels of `CHANNELS` interleaved bytes each into as many runs of `values`. In blocks:
+/// fetching pixels from here and there is scalar work, what follows runs over neighbours and vectorises.
 fn sample_row<const CHANNELS: usize>(row: &[u8], columns: &Taps, values: &mut [f32]) {
     const BLOCK: usize = 128;
     let width = columns.first.len();

@@ -1,4 +1,5 @@
-//! The letterbox against a double-precision reference of itself: one value at a time, straight from the definitions.
+//! The letterbox against a double-precision reference of itself: one value at a time, straight from the
+//! definitions.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::sync::Arc;
@@ -37,8 +38,8 @@ fn extents(format: PixelFormat, width: u32, height: u32) -> [(usize, usize); 3] 
     }
 }
 
-/// Noise over the whole range, the same for the same `seed`; rows `slack` bytes longer than they need, the last one
-/// cut off behind its last sample.
+/// Noise over the whole range, the same for the same `seed`; rows `slack` bytes longer than they need, the
+/// last one cut off behind its last sample.
 fn noise(
     format: PixelFormat,
     (width, height): (u32, u32),
@@ -113,7 +114,8 @@ impl Reference<'_> {
             Range::Limited => ((luma - 16.0) / 219.0, (u - 128.0) / 224.0, (v - 128.0) / 224.0),
             Range::Full => (luma / 255.0, (u - 128.0) / 255.0, (v - 128.0) / 255.0),
         };
-        // Coefficients as the standards print them: rounded to four or five digits, hence the test's tolerance.
+        // Coefficients as the standards print them: rounded to four or five digits, hence the test's
+        // tolerance.
         let [red_v, green_u, green_v, blue_u] = match self.planes.colour.matrix {
             Matrix::Bt601 => [1.402, 0.344_136, 0.714_136, 1.772],
             Matrix::Bt709 => [1.5748, 0.187_324, 0.468_124, 1.8556],

@@ -15,9 +15,9 @@ const HARMLESS: [&str; 2] = ["extraneous bytes before marker", "Invalid SOS para
 /// Why bytes are no usable picture. Says what, not which: the caller knows the name.
 #[derive(Debug, thiserror::Error)]
 pub enum PictureError {
-    #[error("the JPEG can't be decoded: {0}")]
+    #[error("the JPEG is cut off or damaged: {0}; copy it again")]
     Jpeg(String),
-    #[error("the PNG can't be decoded: {0}")]
+    #[error("the PNG is cut off or damaged: {0}; copy it again")]
     Png(String),
     #[error("it is {width}x{height} pixels; at most {MAX_SIDE} a side and {} million in all are read; scale it down", MAX_PIXELS / 1_000_000)]
     TooLarge { width: u32, height: u32 },
@@ -79,7 +79,10 @@ fn check_size(width: u32, height: u32) -> Result<(), PictureError> {
 }
 
 fn jpeg(bytes: &[u8]) -> Result<Rgb, PictureError> {
-    let failed = |error: turbojpeg::Error| PictureError::Jpeg(error.to_string());
+    let failed = |error: turbojpeg::Error| {
+        let text = error.to_string();
+        PictureError::Jpeg(text.strip_prefix("TurboJPEG error: ").unwrap_or(&text).to_owned())
+    };
     let mut decompressor = turbojpeg::Decompressor::new().map_err(failed)?;
     let header = decompressor.read_header(bytes).map_err(failed)?;
     let side = |side: usize| u32::try_from(side).unwrap_or(u32::MAX);

@@ -32,8 +32,8 @@ pub(super) fn of_metadata(model: &ModelDescription) -> Result<Option<Vec<String>
     }
 }
 
-/// A names file: a JSON list, a JSON object from id to name, or one name a line (empty lines and what surrounds a
-/// name are left out).
+/// A names file: a JSON list, a JSON object from id to name, or one name a line (empty lines and what
+/// surrounds a name are left out).
 pub fn parse_names_file(text: &str) -> Result<Vec<String>, NamesError> {
     let text = text.trim_start_matches('\u{feff}').trim();
     if !text.starts_with(['[', '{']) {
@@ -62,8 +62,8 @@ pub fn parse_names_file(text: &str) -> Result<Vec<String>, NamesError> {
     }
 }
 
-/// A Python literal, as Ultralytics and yolov5 write it: `{0: 'person', 1: "it's"}` or `['person', …]`. Keys may be
-/// strings. JSON is read too, being near enough.
+/// A Python literal, as Ultralytics and yolov5 write it: `{0: 'person', 1: "it's"}` or `['person', …]`. Keys
+/// may be strings. JSON is read too, being near enough.
 pub(super) fn parse_python(text: &str) -> Result<Vec<String>, NamesError> {
     let mut reader = Reader { rest: text.trim(), length: text.trim().len() };
     let mut names = ById::default();

@@ -11,7 +11,8 @@ pub enum Refusal {
     #[error("the model has no input for pictures, [batch, 3, height, width]; its inputs are {inputs}")]
     NoPictureInput { inputs: String },
     #[error(
-        "the model's input {input} takes {channels} channels; pictures have 3, in the order [batch, 3, height, width]"
+        "the model's input {input} takes {channels} channels; pictures have 3, in the order [batch, 3, height, \
+         width]"
     )]
     Channels { input: String, channels: u64 },
     #[error("the model's input {input} is of type {element}; float32 or float16 is needed")]
@@ -29,13 +30,18 @@ pub enum Refusal {
     #[error("the class names in the model's metadata can't be read: {0}; give them with --names FILE")]
     Names(NamesError),
     #[error(
-        "there are {names} class names, but the model tells {classes} classes apart ({output}); give the right ones with --names FILE"
+        "there are {names} class names, but the model tells {classes} classes apart ({output}); give the right \
+         ones with --names FILE"
     )]
     NamesCount { names: usize, classes: u64, output: String },
     #[error(
-        "--imgsz {asked} was asked for, but the model's input is fixed at {model}; leave --imgsz out, or export with dynamic=True"
+        "--imgsz {asked} was asked for, but the model's input is fixed at {model}; leave --imgsz out, or export \
+         with dynamic=True"
     )]
     StaticInput { asked: ImageSize, model: String },
-    #[error("--imgsz {side} is no multiple of the model's stride {stride}; {} would be", .side.div_ceil(*.stride).saturating_mul(*.stride))]
+    #[error(
+        "--imgsz {side} is no multiple of the model's stride {stride}; {} would be",
+        .side.div_ceil(*.stride).saturating_mul(*.stride)
+    )]
     NotOfStride { side: u32, stride: u32 },
 }

@@ -19,7 +19,8 @@ pub(super) fn picture_input(model: &ModelDescription) -> Result<&TensorFacts, Re
     Ok(images)
 }
 
-/// The head: the one named, if it fits, else the only one that can be. `names` is the number of classes, if known.
+/// The head: the one named, if it fits, else the only one that can be. `names` is the number of classes, if
+/// known.
 pub(super) fn tell_head(
     model: &ModelDescription,
     images: &TensorFacts,
@@ -75,7 +76,8 @@ pub(super) fn tell_head(
         (None, Some(second)) if second > 5 => {
             per_anchor(model, grid, None).ok_or_else(|| ambiguous(&[Head::Yolov5, Head::Yolox]))
         }
-        // Nothing but symbols: the yolov5 exporter writes `stride` and `names`, that of Ultralytics `task` besides.
+        // Nothing but symbols: the yolov5 exporter writes `stride` and `names`, that of Ultralytics `task`
+        // besides.
         (_, None) if model.says("stride").is_some() && model.says("task").is_none() => Ok(Head::Yolov5),
         (None, None) if model.says("task").is_some() => Ok(Head::Yolov8),
         (_, None) => Err(ambiguous(&[Head::Yolov8, Head::Yolov5, Head::Yolox, Head::End2end])),
@@ -83,8 +85,9 @@ pub(super) fn tell_head(
     }
 }
 
-/// yolov5 or yolox, of an output with a row per anchor. Three anchors a cell are yolov5's, one is YOLOX's; the
-/// yolov5 exporter leaves its stride in the metadata, that of YOLOX nothing. None where these disagree or are silent.
+/// yolov5 or yolox, of an output with a row per anchor. Three anchors a cell are yolov5's, one is YOLOX's;
+/// the yolov5 exporter leaves its stride in the metadata, that of YOLOX nothing. None where these disagree or
+/// are silent.
 fn per_anchor(model: &ModelDescription, grid: Grid, anchors: Option<u64>) -> Option<Head> {
     let exported = model.says("stride").is_some();
     match (anchors.and_then(|anchors| grid.anchors_per_cell(anchors)), exported) {

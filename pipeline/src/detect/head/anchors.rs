@@ -2,7 +2,8 @@
 
 use crate::letterbox::InputSize;
 
-/// The detection levels of a model over one input: a grid of `height / stride` by `width / stride` cells each.
+/// The detection levels of a model over one input: a grid of `height / stride` by `width / stride` cells
+/// each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GridLevels {
     input: InputSize,

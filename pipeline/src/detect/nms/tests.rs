@@ -128,7 +128,7 @@ fn a_flood_is_bounded() {
     assert_eq!(kept, order[..300]);
     keep_best(&mut kept, 7);
     assert_eq!(kept, order[..7]);
-    let mut best = flood.clone();
+    let mut best = flood;
     keep_best(&mut best, MOST_CANDIDATES);
     assert_eq!(best, order[..MOST_CANDIDATES], "ties at the border go to the earlier");
 

@@ -10,7 +10,7 @@ use super::{GstOptions, Kind};
 /// an address with a password in it; ours never does.
 pub(super) fn explain(error: &glib::Error, debug: Option<&str>, options: &GstOptions) -> (ErrorCode, String) {
     let debug = debug.unwrap_or_default();
-    let address = &options.address;
+    let address = subject(options);
     if let Some(kind) = error.kind::<gst::ResourceError>() {
         return resource(kind, error.message(), debug, options);
     }
@@ -23,7 +23,7 @@ pub(super) fn explain(error: &glib::Error, debug: Option<&str>, options: &GstOpt
                 (ErrorCode::CodecUnsupported, format!("no decoder for what {address} holds: {}", error.message()))
             }
             gst::StreamError::Demux | gst::StreamError::Decode | gst::StreamError::Format => {
-                (ErrorCode::Corrupt, format!("{address} can't be decoded: {}", first_line(error.message(), debug)))
+                (ErrorCode::Corrupt, undecodable(&address, first_line(error.message(), debug), options))
             }
             _ if debug.contains("not-negotiated") => {
                 (ErrorCode::CodecUnsupported, format!("{address} holds video that can't be decoded here"))
@@ -38,10 +38,10 @@ pub(super) fn explain(error: &glib::Error, debug: Option<&str>, options: &GstOpt
 }
 
 fn resource(kind: gst::ResourceError, message: &str, debug: &str, options: &GstOptions) -> (ErrorCode, String) {
-    let address = &options.address;
+    let address = subject(options);
     let says = |words: &str| debug.contains(words) || message.contains(words);
     if says("Unauthorized") || says("(401)") || says("Forbidden") || says("(403)") {
-        let message = match address.credentials() {
+        let message = match options.address.credentials() {
             Some(_) => format!("{address} refuses the user or the password"),
             None => format!("{address} wants a user and a password"),
         };
@@ -74,6 +74,20 @@ fn resource(kind: gst::ResourceError, message: &str, debug: &str, options: &GstO
         }
         _ => (ErrorCode::Unreachable, format!("{address}: {}", reason(message, debug))),
     }
+}
+
+/// The address, or nothing but "it" where the error's text begins with the address anyway.
+fn subject(options: &GstOptions) -> String {
+    let address = options.address.to_string();
+    if address == options.camera { "it".to_owned() } else { address }
+}
+
+fn undecodable(address: &str, reason: String, options: &GstOptions) -> String {
+    // What `qtdemux` says where it reached the end without having met the index, which comes last in most files.
+    if options.address.kind() == Kind::File && reason.contains("no known streams found") {
+        return format!("{address} was cut off before its index, or is still being written");
+    }
+    format!("{address} can't be decoded: {reason}")
 }
 
 /// The last line of GStreamer's debug text is the reason as the operating system gives it.

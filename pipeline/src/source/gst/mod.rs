@@ -3,6 +3,7 @@
 mod bus;
 mod decoder;
 mod file;
+mod log;
 mod planes;
 mod rtsp;
 mod test_pattern;
@@ -48,6 +49,8 @@ struct Learned {
     saw_video: bool,
     saw_other: Option<String>,
     error: Option<(ErrorCode, String)>,
+    /// The connection broke: `rtspsrc` warns of it, then ends as if the camera had said goodbye.
+    broke: bool,
 }
 
 type Shared = Arc<Mutex<Learned>>;
@@ -73,6 +76,7 @@ pub struct GstSource {
 
 /// Loads GStreamer once; an error says what is missing.
 pub fn init() -> Result<(), String> {
+    log::install();
     gst::init().map_err(|error| format!("GStreamer can't start: {error}"))?;
     for (element, package) in [
         ("appsink", "gstreamer1.0-plugins-base"),
@@ -90,6 +94,9 @@ pub fn init() -> Result<(), String> {
 impl GstSource {
     /// Builds the pipeline and sets it going. What is wrong with the stream itself comes from the first pull.
     pub fn open(options: GstOptions, units: SharedAccessUnits) -> Result<Self, StreamError> {
+        if let Some(credentials) = options.address.credentials() {
+            log::keep_secret(credentials);
+        }
         let internal = |message: String| StreamError::new(ErrorCode::Internal, &options.camera, message);
         let pipeline = gst::Pipeline::new();
         let sink = planes::app_sink(options.real_time);
@@ -132,6 +139,18 @@ impl GstSource {
 
     /// The first error on the bus, if there is one.
     fn bus_error(&self) -> Option<StreamError> {
+        let error = self.first_bus_error()?;
+        // A demuxer whose streams nobody wants calls that an error of its own.
+        let learned = lock(&self.learned);
+        match &learned.saw_other {
+            Some(other) if !learned.saw_video => {
+                Some(self.error(ErrorCode::NoVideo, format!("no video, only {other}")))
+            }
+            _ => Some(error),
+        }
+    }
+
+    fn first_bus_error(&self) -> Option<StreamError> {
         let told = lock(&self.learned).error.take();
         if let Some((code, message)) = told {
             return Some(self.error(code, message));
@@ -143,6 +162,7 @@ impl GstSource {
                     return Some(self.error(code, message));
                 }
                 gst::MessageView::Warning(warning) => {
+                    lock(&self.learned).broke |= warning.error().matches(gst::ResourceError::Read);
                     tracing::debug!(camera = %self.options.camera, warning = %warning.error(), "gstreamer warns");
                 }
                 _ => {}
@@ -176,6 +196,10 @@ impl GstSource {
         self.ended = true;
         if let Some(error) = self.bus_error() {
             return Err(error);
+        }
+        if self.options.address.is_live() && lock(&self.learned).broke {
+            let message = format!("{} broke off the connection", self.options.address);
+            return Err(self.error(ErrorCode::Unreachable, message));
         }
         if self.last_frame.is_none() {
             let learned = lock(&self.learned);

@@ -1,0 +1,139 @@
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use std::collections::VecDeque;
+
+use prometheus_client::registry::Registry;
+use sightline_schema::{Sampling, VideoFacts};
+
+use super::*;
+use crate::batch::WhenFull;
+use crate::frame::{Colour, HostPlanes, PixelFormat, PlaneData, Planes};
+use crate::metrics::PipelineMetrics;
+
+struct NoBytes;
+
+impl PlaneData for NoBytes {
+    fn plane(&self, _: usize) -> &[u8] {
+        &[]
+    }
+}
+
+/// Gives frames of these numbers, 1 ms apart, then ends.
+struct Frames(VecDeque<u64>);
+
+impl Source for Frames {
+    fn pull(&mut self, _: Duration) -> Result<Pulled, StreamError> {
+        let Some(seq) = self.0.pop_front() else { return Ok(Pulled::End) };
+        let planes = Planes::Host(HostPlanes {
+            format: PixelFormat::Gray8,
+            colour: Colour::unsignalled(1),
+            width: 1,
+            height: 1,
+            strides: [1, 0, 0],
+            data: Arc::new(NoBytes),
+        });
+        Ok(Pulled::Frame(SourceFrame {
+            planes,
+            pts_us: Some(seq as i64 * 1_000),
+            seq,
+            skipped: Skipped::default(),
+        }))
+    }
+
+    fn video(&self) -> VideoFacts {
+        VideoFacts {
+            codec: "h264".into(),
+            width: 1,
+            height: 1,
+            fps: 1_000.0,
+            keyframe_interval_s: None,
+            decoder: "none".into(),
+            plan: "all".into(),
+        }
+    }
+
+    fn is_live(&self) -> bool {
+        true
+    }
+
+    fn duration_us(&self) -> Option<i64> {
+        None
+    }
+}
+
+struct Setting {
+    slots: Arc<Slots>,
+    reader: Reader,
+}
+
+impl Setting {
+    fn new(sampling: &Sampling) -> Self {
+        let slots = Arc::new(Slots::default());
+        let slot = slots.add(WhenFull::Block);
+        let metrics = PipelineMetrics::register(&mut Registry::default()).camera("gate");
+        let reader = Reader::new(slots.clone(), slot, metrics, Gate::new(sampling), Clock::Arrival);
+        Self { slots, reader }
+    }
+
+    /// What is handed on of these frames, as few as a slot holds.
+    fn read(&mut self, frames: impl IntoIterator<Item = u64>) -> Vec<StreamItem> {
+        let mut source = Frames(frames.into_iter().collect());
+        let (count, mut read) = (source.0.len(), 0);
+        let stopped = self.reader.run(&mut source, &|| false, &mut |_| read += 1).unwrap();
+        assert_eq!((stopped, read), (Stopped::SourceEnded, count));
+        self.slots.close();
+        let items = std::iter::from_fn(|| self.slots.take()).map(|work| work.item).collect();
+        let slots = Arc::new(Slots::default());
+        self.reader.slot = slots.add(WhenFull::Block);
+        self.reader.slots = slots.clone();
+        self.slots = slots;
+        items
+    }
+}
+
+fn frames(items: &[StreamItem]) -> Vec<&Frame> {
+    items.iter().filter_map(|item| if let StreamItem::Frame(frame) = item { Some(frame) } else { None }).collect()
+}
+
+#[test]
+fn a_source_is_announced_before_its_first_frame_and_again_after_a_loss() {
+    let mut setting = Setting::new(&Sampling::EveryFrame);
+    for seqs in [0..2, 2..4] {
+        let items = setting.read(seqs);
+        assert!(
+            matches!(items[..], [StreamItem::Mark(Mark::Started { .. }), StreamItem::Frame(_), StreamItem::Frame(_)]),
+            "{items:?}"
+        );
+        setting.reader.reopened(None);
+    }
+}
+
+#[test]
+fn pts_go_on_by_the_time_that_passed_however_often_it_failed_in_between() {
+    let mut setting = Setting::new(&Sampling::EveryFrame);
+    let begun = Instant::now();
+    let before = frames(&setting.read(0..2))[1].pts_us;
+    for attempt in 1..=3 {
+        while begun.elapsed() < Duration::from_millis(30) * attempt {
+            std::thread::park_timeout(Duration::from_millis(1));
+        }
+        setting.reader.reopened(None);
+    }
+    let gap = frames(&setting.read(2..3))[0].pts_us - before;
+    let passed = i64::try_from(begun.elapsed().as_micros()).unwrap();
+    assert!((80_000..=passed + 1_000).contains(&gap), "{gap} µs, while {passed} µs passed");
+}
+
+#[test]
+fn what_sampling_leaves_out_is_on_the_account_of_the_next_frame() {
+    let mut setting = Setting::new(&Sampling::Fps { fps: 250.0 });
+    let items = setting.read(0..9);
+    let mut previous = None;
+    for frame in frames(&items) {
+        let skipped = frame.skipped.get(SkipReason::Sampling);
+        assert_eq!(frame.seq, previous.map_or(skipped, |seq: u64| seq + 1 + skipped));
+        previous = Some(frame.seq);
+    }
+    let (_, owed) = setting.reader.close();
+    assert_eq!(previous.unwrap() + owed.get(SkipReason::Sampling), 8);
+}

@@ -1,0 +1,216 @@
+//! RTSP cameras, read by `detect`: the tests' own camera serves real clips as they are encoded.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+#[path = "support/camera.rs"]
+mod camera;
+#[path = "support/sightline.rs"]
+mod sightline;
+
+use std::collections::BTreeMap;
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::Output;
+use std::time::{Duration, Instant};
+
+use camera::Camera;
+use serde_json::Value;
+use sightline::{Sightline, command, data, fast_model, output};
+
+const H264: &str = "clips/udacity_solidWhiteRight.mp4";
+const H265: &str = "clips/retail02_a.mp4";
+/// A picture's place on RTP's clock of 90 kHz, taken down to µs, is off by less than this.
+const RTP_TICK_US: i64 = 12;
+
+fn detect(input: &str, out: &Path, more: &[&str]) -> Output {
+    let (model, out) = (fast_model(), out.to_string_lossy().into_owned());
+    output(&[&["detect", input, "--model", &model, "--out", &out, "--no-track"][..], more].concat())
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+fn frames(out: &Path) -> Vec<Value> {
+    let text = std::fs::read_to_string(out).unwrap_or_else(|error| panic!("{}: {error}", out.display()));
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// Checks `seq − previous seq = 1 + Σ skipped` over all records; gives the access units that they account for.
+fn account(frames: &[Value]) -> u64 {
+    let mut accounted = 0;
+    for frame in frames {
+        let skipped = frame["skipped"].as_object();
+        let skipped: u64 = skipped.into_iter().flat_map(|of| of.values()).map(|count| count.as_u64().unwrap()).sum();
+        accounted += 1 + skipped;
+        assert_eq!(frame["seq"].as_u64(), Some(accounted - 1), "{frame}");
+    }
+    accounted
+}
+
+struct Scene {
+    clip: &'static str,
+    frames: usize,
+    /// Times real time: slow enough for a busy machine to detect in nearly all frames.
+    speed: f64,
+    auth: &'static str,
+}
+
+/// Plays a clip by file and by RTSP over TCP. A live camera may lose frames where the machine is too slow, but not
+/// many, and each is counted.
+fn gives_the_same(scene: &Scene) {
+    let Scene { clip, frames: count, speed, auth } = *scene;
+    let (dir, clip) = (tempfile::tempdir().unwrap(), data(clip));
+    let (by_file, by_rtsp) = (dir.path().join("file.jsonl"), dir.path().join("rtsp.jsonl"));
+    let (frame_count, pace) = (count.to_string(), speed.to_string());
+    let options = ["--user", "ann", "--password", "s3c/r:t", "--auth", auth, "--frames", &frame_count, "--speed", &pace];
+    let mut camera = Camera::serve(&clip, &[&options[..], &["--transport", "tcp"]].concat());
+    let read = detect(&camera.uri("ann:s3c%2Fr:t"), &by_rtsp, &[]);
+    assert!(read.status.success(), "{read:?}");
+    assert_eq!(camera.sent(), count as u64);
+    let read = detect(&clip.to_string_lossy(), &by_file, &[]);
+    assert!(read.status.success(), "{read:?}");
+
+    let (by_file, by_rtsp) = (frames(&by_file), frames(&by_rtsp));
+    let pts = |frame: &Value| frame["pts_us"].as_i64().unwrap();
+    let start = pts(&by_file[0]);
+    let expected: BTreeMap<i64, &Value> = by_file.iter().map(|frame| (pts(frame) - start, frame)).collect();
+    assert!(account(&by_rtsp) <= count as u64, "more than was sent");
+    assert!(by_rtsp.len() * 20 >= count * 19, "{} of {count} frames", by_rtsp.len());
+    assert!(by_rtsp.iter().any(|frame| !frame["detections"].as_array().unwrap().is_empty()), "nothing to compare");
+    for frame in &by_rtsp {
+        let at = (pts(frame) as f64 * speed).round() as i64;
+        let (_, same) = expected
+            .range(at - RTP_TICK_US..=at + RTP_TICK_US)
+            .next()
+            .unwrap_or_else(|| panic!("no frame of the file at {at} µs: {frame}"));
+        assert_eq!(frame["detections"], same["detections"], "at {at} µs");
+        assert_eq!((&frame["width"], &frame["height"]), (&same["width"], &same["height"]));
+    }
+}
+
+#[test]
+fn h264_over_tcp_gives_what_the_file_gives() {
+    gives_the_same(&Scene { clip: H264, frames: 80, speed: 0.3, auth: "digest" });
+}
+
+#[test]
+fn h265_over_tcp_gives_what_the_file_gives() {
+    gives_the_same(&Scene { clip: H265, frames: 60, speed: 0.2, auth: "basic" });
+}
+
+#[test]
+fn udp_loses_nothing_uncounted() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("out.jsonl");
+    let mut camera = Camera::serve(&data(H264), &["--transport", "udp", "--frames", "80"]);
+    let read = detect(&camera.uri(""), &out, &["--transport", "udp", "--fps", "5"]);
+    assert!(read.status.success(), "{read:?}");
+    // The summary counts what was skipped behind the last record, too.
+    let summary = String::from_utf8_lossy(&read.stdout).into_owned();
+    let skipped = summary.lines().find_map(|line| line.trim().strip_prefix("skipped: ")).expect("the skipped");
+    let count = |part: &str| part.split(' ').next().and_then(|n| n.parse::<u64>().ok()).expect("a number");
+    let skipped: u64 = skipped.split(", ").map(count).sum();
+    account(&frames(&out));
+    assert_eq!(frames(&out).len() as u64 + skipped, camera.sent(), "{summary}");
+}
+
+#[test]
+fn mjpeg_is_read_and_its_pictures_are_all_there() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("out.jsonl");
+    let camera = Camera::serve(&data(H264), &["--mjpeg", "--frames", "20", "--speed", "0.2"]);
+    let read = detect(&camera.uri(""), &out, &[]);
+    assert!(read.status.success(), "{read:?}");
+    assert!(String::from_utf8_lossy(&read.stdout).contains("960x540 mjpeg"), "{read:?}");
+    let frames = frames(&out);
+    assert!(account(&frames) >= 19, "{}", frames.len());
+    assert!(frames.iter().any(|frame| !frame["detections"].as_array().unwrap().is_empty()));
+}
+
+/// What a person reads of a camera that can't be opened.
+fn refused(uri: &str, within: Duration) -> String {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("out.jsonl");
+    let begun = Instant::now();
+    let read = detect(uri, &out, &[]);
+    assert!(begun.elapsed() < within, "it took {:?}", begun.elapsed());
+    assert_eq!(read.status.code(), Some(1), "{read:?}");
+    stderr(&read)
+}
+
+#[test]
+fn a_wrong_password_is_said_and_not_shown() {
+    for auth in ["basic", "digest"] {
+        let camera = Camera::serve(&data(H264), &["--user", "ann", "--password", "right", "--auth", auth]);
+        let said = refused(&camera.uri("ann:wr0ng-one"), Duration::from_secs(60));
+        assert!(said.contains("refuses the user or the password (auth_failed)"), "{said}");
+        assert!(!said.contains("wr0ng-one"), "{said}");
+        let said = refused(&camera.uri(""), Duration::from_secs(60));
+        assert!(said.contains("wants a user and a password (auth_failed)"), "{said}");
+    }
+}
+
+#[test]
+fn a_camera_that_is_not_there_is_unreachable() {
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let said = refused(&format!("rtsp://127.0.0.1:{port}/cam"), Duration::from_secs(30));
+    assert!(said.contains("(unreachable)") && said.contains("Connection refused"), "{said}");
+}
+
+#[test]
+fn an_unknown_path_is_not_found() {
+    let camera = Camera::serve(&data(H264), &[]);
+    let said = refused(&camera.uri("").replace("/cam", "/garden"), Duration::from_secs(30));
+    assert!(said.contains("/garden does not exist (not_found)"), "{said}");
+}
+
+#[test]
+fn a_camera_that_accepts_and_says_nothing_is_given_up() {
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let uri = format!("rtsp://{}/cam", silent.local_addr().unwrap());
+    let said = refused(&uri, Duration::from_secs(40));
+    assert!(said.contains("(timeout)"), "{said}");
+}
+
+#[test]
+fn a_camera_that_breaks_off_is_an_error_and_what_was_seen_stays() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("out.jsonl");
+    let camera = Camera::serve(&data(H264), &["--loops", "forever"]);
+    let (uri, model) = (camera.uri(""), fast_model());
+    let lines = out.to_string_lossy().into_owned();
+    let mut args = command(&["detect", &uri, "--model", &model, "--out", &lines]);
+    args.env("SIGHTLINE_FPS", "5");
+    let reading = Sightline::spawn(args);
+    wait_for_results(dir.path());
+    camera.kill();
+    let (status, said) = reading.wait();
+    assert_eq!(status.code(), Some(1), "{said}");
+    assert!(said.contains("broke off the connection (unreachable)"), "{said}");
+    account(&frames(&out));
+}
+
+#[test]
+fn ctrl_c_ends_a_camera_and_keeps_what_was_seen() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("out.jsonl");
+    let camera = Camera::serve(&data(H264), &["--loops", "forever"]);
+    let (uri, model) = (camera.uri(""), fast_model());
+    let lines = out.to_string_lossy().into_owned();
+    let reading = Sightline::spawn(command(&["detect", &uri, "--model", &model, "--out", &lines]));
+    wait_for_results(dir.path());
+    reading.signal("INT");
+    let (status, said) = reading.wait();
+    assert_eq!(status.code(), Some(130), "{said}");
+    let frames = frames(&out);
+    assert!(!frames.is_empty());
+    account(&frames);
+}
+
+/// Results are written aside, and grow there.
+fn wait_for_results(dir: &Path) {
+    sightline::wait_for("results", || {
+        let aside = std::fs::read_dir(dir).unwrap().filter_map(Result::ok);
+        aside.filter_map(|entry| entry.metadata().ok()).any(|file| file.len() > 0).then_some(())
+    });
+}

@@ -1,0 +1,93 @@
+//! The tests' own RTSP camera as a process: started on a free port, killed at the end.
+// Each user takes what it needs, and a module that is included by path has no outside.
+#![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+/// Serves one clip; see `tests/camera`.
+pub struct Camera {
+    child: Child,
+    port: u16,
+    lines: Arc<Mutex<Vec<String>>>,
+}
+
+impl Camera {
+    /// `options` as the test camera takes them.
+    pub fn serve(clip: &Path, options: &[&str]) -> Self {
+        let mut child = Command::new(program())
+            .arg(clip)
+            .args(options)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the test camera starts");
+        let lines = Arc::new(Mutex::new(Vec::new()));
+        let (out, kept) = (BufReader::new(child.stdout.take().expect("its output")), lines.clone());
+        // Ends with the camera.
+        std::thread::spawn(move || {
+            for line in out.lines().map_while(Result::ok) {
+                kept.lock().unwrap().push(line);
+            }
+        });
+        let mut camera = Self { child, port: 0, lines };
+        camera.port = camera.wait_for("port ");
+        camera
+    }
+
+    /// Its address, with what stands before the `@` where something does.
+    pub fn uri(&self, login: &str) -> String {
+        let at = if login.is_empty() { "" } else { "@" };
+        format!("rtsp://{login}{at}127.0.0.1:{}/cam", self.port)
+    }
+
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// How many sessions were played so far.
+    pub fn plays(&self) -> usize {
+        self.lines.lock().unwrap().iter().filter(|line| *line == "play").count()
+    }
+
+    /// How many access units the first session to end was sent.
+    pub fn sent(&mut self) -> u64 {
+        self.wait_for("sent ")
+    }
+
+    /// Goes away in the middle of everything.
+    pub fn kill(mut self) {
+        self.child.kill().expect("it can be killed");
+    }
+
+    fn wait_for<T: std::str::FromStr>(&mut self, with: &str) -> T {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        loop {
+            let found = self.lines.lock().unwrap().iter().find_map(|line| line.strip_prefix(with)?.parse().ok());
+            if let Some(found) = found {
+                return found;
+            }
+            let ended = self.child.try_wait().expect("its state");
+            assert!(ended.is_none() && Instant::now() < deadline, "the test camera said no {with:?}: {ended:?}");
+            std::thread::park_timeout(Duration::from_millis(20));
+        }
+    }
+}
+
+impl Drop for Camera {
+    fn drop(&mut self) {
+        // Gone already, where the test wanted that.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Built with the tests: `target/PROFILE/examples/test-camera`.
+fn program() -> PathBuf {
+    let beside = Path::new(env!("CARGO_BIN_EXE_sightline")).with_file_name("examples").join("test-camera");
+    assert!(beside.is_file(), "{} is missing: run `cargo build --examples`", beside.display());
+    beside
+}
