@@ -6,7 +6,7 @@ import numpy as np
 from traffic import BIKE_Y, HEIGHT, LANE_X, LANE_Y, MAIN, SIDE, WALK, WIDTH
 
 LEAN = 0.6  # pixels that one pixel of height shifts a thing up the picture
-BRIDGE = (1100, 1130)  # x of the footbridge over the main road
+GANTRY = (1100, 1130)  # x of the sign gantry over the main road; it leaves the footpaths free
 
 # Trees overhang the footpaths and the cycle lanes enough to hide half a person: x, y, radius.
 TREES = [(110, 606, 46), (268, 612, 50), (430, 604, 44), (560, 640, 46), (938, 606, 46), (1060, 624, 48), (1215, 604, 44),
@@ -140,8 +140,8 @@ def paint_overhead(rng):
     colour = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
     alpha = np.zeros((HEIGHT, WIDTH), np.uint8)
     casts = []  # (height, mask of the part of the ground below it)
-    x0, x1 = BRIDGE
-    height, y0, y1 = 70, 214, 596
+    x0, x1 = GANTRY
+    height, y0, y1 = 70, 322, 546
     lift = height * LEAN
     mask = np.zeros_like(alpha)
     rectangle(mask, x0, y0, x1, y1, 255)

@@ -4,7 +4,7 @@ The view is from above with a slight lean: the ground keeps its shape, height sh
 
 A truth box spans the whole of an object, wheels to roof, hidden parts included, cut at the picture's edges;
 its shadow is not part of it. `visible` is the share of the object's whole outline that can be seen: what is
-outside the picture, under a tree, under the bridge or behind somebody else counts as not visible. Use it to
+outside the picture, under a tree, under the gantry or behind somebody else counts as not visible. Use it to
 leave out what no detector can be asked for.
 """
 

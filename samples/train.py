@@ -1,8 +1,9 @@
 """Trains the sample model on other clips of the generator and writes samples/junction.onnx.
 
-    python train.py [--cache DIR] [--minutes M]
+    python train.py [--cache DIR] [--steps N] [--start WEIGHTS]
 
-Pictures are made first (kept in --cache). The sample clip's seed is not among them.
+Pictures are made first and kept in --cache, and so are the weights (junction.pt), from which --start goes on.
+The sample clip's seed is not among the pictures.
 """
 
 import argparse
@@ -75,22 +76,21 @@ class Pictures:
         return images, [b[b[:, 5] >= LEARN_VISIBLE, :5] for b in boxes], [b[b[:, 5] < LEARN_VISIBLE, :5] for b in boxes]
 
 
-def train(pictures, minutes, start=None, size=8, rate=2e-3, seed=0):
-    torch.manual_seed(seed)
+def train(pictures, steps, model, size=8, rate=2e-3, seed=0):
+    """Trains for so many steps of `size` pictures and returns the running average of the weights."""
     rng = np.random.default_rng(seed)
-    model = start or Detector(len(CLASSES))
     model = model.to(memory_format=torch.channels_last).train()
     average, count = copy.deepcopy(model), 0
     decay = [p for p in model.parameters() if p.ndim > 1]
     plain = [p for p in model.parameters() if p.ndim <= 1]
     optimizer = torch.optim.AdamW([{"params": decay, "weight_decay": 1e-3}, {"params": plain, "weight_decay": 0.0}], lr=rate)
     begun, shown, order = time.time(), [], []
-    while (done := (time.time() - begun) / 60 / minutes) < 1:
+    while count < steps:
         if len(order) < size:
             order = list(rng.permutation(len(pictures.pictures)))
         images, truths, ignored = pictures.batch([order.pop() for _ in range(size)], rng)
         for group in optimizer.param_groups:
-            group["lr"] = rate * min(1, (count + 1) / 100) * (0.02 + 0.98 * (1 + math.cos(math.pi * done)) / 2)
+            group["lr"] = rate * min(1, (count + 1) / 100) * (0.02 + 0.98 * (1 + math.cos(math.pi * count / steps)) / 2)
         with torch.autocast("cpu", torch.bfloat16):
             points, strides, raw = model(images)
         scores, boxes = loss(points, strides, raw.float(), truths, ignored)
@@ -113,7 +113,9 @@ def train(pictures, minutes, start=None, size=8, rate=2e-3, seed=0):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cache", type=Path, default=Path("/tmp/sightline-samples"))
-    parser.add_argument("--minutes", type=float, default=30)
+    parser.add_argument("--steps", type=int, default=4000)
+    parser.add_argument("--start", type=Path)
+    parser.add_argument("--seed", type=int, default=0, help="another one for each go, so that other pictures come together")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "junction.onnx")
     args = parser.parse_args()
@@ -122,7 +124,11 @@ def main():
     cv2.setNumThreads(1)
     pictures = Pictures(files)
     print(len(pictures.pictures), "pictures,", sum(map(len, pictures.boxes)), "objects", flush=True)
-    model = train(pictures, args.minutes)
+    torch.manual_seed(args.seed)
+    start = Detector(len(CLASSES))
+    if args.start:
+        start.load_state_dict(torch.load(args.start))
+    model = train(pictures, args.steps, start, seed=args.seed)
     torch.save(model.state_dict(), args.cache / "junction.pt")
     export(model, args.out)
 

@@ -7,6 +7,7 @@ use std::path::Path;
 use sightline_pipeline::track::{TrackerConfig, replay};
 
 use crate::cli::TrackArgs;
+use crate::detect::results::OutFile;
 use crate::exit::{Code, Failure, Outcome};
 
 pub(crate) fn run(args: &TrackArgs) -> Outcome {
@@ -34,10 +35,9 @@ fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
         stdout.write_all(bytes)?;
         return stdout.flush();
     }
-    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut aside = tempfile::NamedTempFile::new_in(directory)?;
-    aside.write_all(bytes)?;
-    aside.persist(path).map(drop).map_err(|error| error.error)
+    let mut file = OutFile::create(path)?;
+    file.write_all(bytes)?;
+    file.commit()
 }
 
 fn parse_size(given: &str) -> Result<(u32, u32), Failure> {

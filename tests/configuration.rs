@@ -65,8 +65,8 @@ fn a_flag_beats_a_variable_beats_the_file_beats_the_default() {
 fn yes_and_no_can_be_said_in_the_file_and_taken_back_by_a_variable() {
     let folder = tempfile::tempdir().unwrap();
     let clip = folder.path().join("people.mp4");
-    // Somebody is in view from the 40th frame on.
-    clips::cut(&data("clips/one-by-one-person_a.mp4"), 60, &clip);
+    // Somebody comes into view after 6 s.
+    clips::cut(&data("clips/one-by-one-person_a.mp4"), 90, &clip);
     let model = fast_model();
     let text = format!("model: {model}\nno-track: true\nclasses: [person, car]\nfps: 5\nworkers: 1\n");
     let config = write(folder.path(), "sightline.yaml", &text);
@@ -78,7 +78,7 @@ fn yes_and_no_can_be_said_in_the_file_and_taken_back_by_a_variable() {
     };
     let by_file = results(&[]);
     assert!(by_file.contains("person") && !by_file.contains("\"track\""), "{by_file}");
-    assert_eq!(by_file.lines().count(), 30, "5 of 10 frames a second");
+    assert_eq!(by_file.lines().count(), 45, "5 of 10 frames a second");
     assert!(results(&[("SIGHTLINE_NO_TRACK", "false")]).contains("\"track\""));
 }
 

@@ -121,7 +121,8 @@ fn mjpeg_is_read_and_its_pictures_are_all_there() {
     let camera = Camera::serve(&data(H264), &["--mjpeg", "--frames", "20", "--speed", "0.2"]);
     let read = detect(&camera.uri(""), &out, &[]);
     assert!(read.status.success(), "{read:?}");
-    assert!(String::from_utf8_lossy(&read.stdout).contains("960x540 mjpeg"), "{read:?}");
+    // RFC 2435 counts a picture's size in blocks of 8: 540 lines arrive as 544.
+    assert!(String::from_utf8_lossy(&read.stdout).contains("960x544 mjpeg"), "{read:?}");
     let frames = frames(&out);
     assert!(account(&frames) >= 19, "{}", frames.len());
     assert!(frames.iter().any(|frame| !frame["detections"].as_array().unwrap().is_empty()));
@@ -154,14 +155,14 @@ fn a_wrong_password_is_said_and_not_shown() {
 fn a_camera_that_is_not_there_is_unreachable() {
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let said = refused(&format!("rtsp://127.0.0.1:{port}/cam"), Duration::from_secs(30));
-    assert!(said.contains("(unreachable)") && said.contains("Connection refused"), "{said}");
+    assert!(said.contains("can't be connected to: refused, or no such host (unreachable)"), "{said}");
 }
 
 #[test]
 fn an_unknown_path_is_not_found() {
     let camera = Camera::serve(&data(H264), &[]);
     let said = refused(&camera.uri("").replace("/cam", "/garden"), Duration::from_secs(30));
-    assert!(said.contains("/garden does not exist (not_found)"), "{said}");
+    assert!(said.contains("/garden: it does not exist (not_found)"), "{said}");
 }
 
 #[test]

@@ -218,7 +218,7 @@ fn claim(camera: &Camera, pod: &str, publisher: &Publisher, shutdown: &Shutdown)
         if shutdown.wait_timeout(wait) {
             return None;
         }
-        tracing::warn!(camera = %camera.id, waited_s = wait.as_secs_f32(), "its claim was refused ({reason}); claiming again");
+        tracing::warn!(camera = %camera.id, waited_s = wait.as_secs(), "its claim was refused ({reason}); claiming again");
     }
 }
 

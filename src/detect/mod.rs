@@ -2,7 +2,7 @@
 
 mod input;
 mod outlet;
-mod results;
+pub(crate) mod results;
 mod summary;
 
 use std::time::{Duration, Instant};
@@ -62,17 +62,31 @@ pub(crate) fn run(args: &DetectArgs) -> Outcome {
 struct Drawings {
     target: Option<std::path::PathBuf>,
     directory: bool,
+    /// The directory was made here.
+    made: bool,
+}
+
+impl Drop for Drawings {
+    fn drop(&mut self) {
+        if let Some(target) = self.target.as_ref().filter(|_| self.made) {
+            // Goes only where nothing was drawn into it.
+            let _ = std::fs::remove_dir(target);
+        }
+    }
 }
 
 impl Drawings {
     fn new(args: &DetectArgs) -> Result<Self, Failure> {
-        let Some(target) = args.annotate.clone() else { return Ok(Self { target: None, directory: false }) };
+        let Some(target) = args.annotate.clone() else {
+            return Ok(Self { target: None, directory: false, made: false });
+        };
         let directory = args.inputs.len() > 1 || target.is_dir();
+        let made = directory && !target.exists();
         if directory {
             std::fs::create_dir_all(&target)
                 .map_err(|error| Failure::new(Code::CannotWrite, format!("{}: {error}", target.display())))?;
         }
-        Ok(Self { target: Some(target), directory })
+        Ok(Self { target: Some(target), directory, made })
     }
 
     fn of(&self, index: usize, input: &str, picture: bool) -> Option<std::path::PathBuf> {

@@ -1,6 +1,7 @@
 //! `--out`: written aside, renamed when complete.
 
-use std::io::{BufWriter, Write};
+use std::fs::{File, OpenOptions};
+use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,8 +13,66 @@ use crate::exit::{Code, Failure};
 
 enum Target {
     None,
-    Stdout(BufWriter<std::io::Stdout>),
-    File(BufWriter<NamedTempFile>),
+    Stdout(BufWriter<io::Stdout>),
+    File(BufWriter<OutFile>),
+}
+
+/// A file that appears under its name when it is whole. A device or a pipe is written to as it is.
+pub(crate) enum OutFile {
+    Aside(NamedTempFile, PathBuf),
+    Device(File),
+}
+
+impl OutFile {
+    pub(crate) fn create(path: &Path) -> io::Result<Self> {
+        match path.metadata() {
+            Ok(facts) if facts.is_dir() => return Err(io::ErrorKind::IsADirectory.into()),
+            // Renaming something over it would take it away from everybody.
+            Ok(facts) if !facts.is_file() => return OpenOptions::new().write(true).open(path).map(Self::Device),
+            _ => {}
+        }
+        // A link keeps being one.
+        let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let aside = tempfile::Builder::new().prefix(&format!(".{name}.")).suffix(".part").tempfile_in(directory);
+        // Its name says nothing to whoever gave another.
+        let aside = aside.map_err(|error| io::Error::from_raw_os_error(os_code(&error)))?;
+        Ok(Self::Aside(aside, path))
+    }
+
+    pub(crate) fn commit(self) -> io::Result<()> {
+        match self {
+            Self::Device(mut device) => device.flush(),
+            Self::Aside(file, path) => {
+                file.as_file().sync_all()?;
+                readable_as_usual(&file)?;
+                file.persist(path).map(drop).map_err(|error| error.error)
+            }
+        }
+    }
+}
+
+impl Write for OutFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Aside(file, _) => file.as_file_mut().write(bytes),
+            Self::Device(file) => file.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Self::Aside(file, _) => file.as_file_mut().flush(),
+            Self::Device(file) => file.flush(),
+        }
+    }
+}
+
+/// The operating system's code, which `tempfile` wraps.
+fn os_code(error: &io::Error) -> i32 {
+    let inner = error.get_ref().and_then(|inner| inner.source()).and_then(|source| source.downcast_ref::<io::Error>());
+    error.raw_os_error().or_else(|| inner.and_then(io::Error::raw_os_error)).unwrap_or(0)
 }
 
 /// Writes lines, from whatever thread has the next.
@@ -37,14 +96,8 @@ impl ResultsFile {
             None => Target::None,
             Some(path) if path == Path::new("-") => Target::Stdout(BufWriter::new(std::io::stdout())),
             Some(path) => {
-                let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-                let name = path.file_name().map_or_else(Default::default, |name| name.to_string_lossy().into_owned());
-                let aside = tempfile::Builder::new()
-                    .prefix(&format!(".{name}."))
-                    .suffix(".part")
-                    .tempfile_in(directory.unwrap_or(Path::new(".")))
-                    .map_err(|error| cannot_write(Some(path), &error))?;
-                Target::File(BufWriter::new(aside))
+                let file = OutFile::create(path).map_err(|error| cannot_write(Some(path), &error))?;
+                Target::File(BufWriter::new(file))
             }
         };
         let writer = LineWriter {
@@ -86,10 +139,7 @@ impl ResultsFile {
             Target::Stdout(mut stdout) => stdout.flush().map_err(|error| told(&error)),
             Target::File(file) => {
                 let file = file.into_inner().map_err(|error| told(error.error()))?;
-                file.as_file().sync_all().map_err(|error| told(&error))?;
-                readable_as_usual(&file).map_err(|error| told(&error))?;
-                let path = path.clone().unwrap_or_default();
-                file.persist(&path).map(drop).map_err(|error| cannot_write(Some(&path), &error.error))
+                file.commit().map_err(|error| told(&error))
             }
         }
     }

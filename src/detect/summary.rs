@@ -114,7 +114,7 @@ impl Tally {
             counts(self.labels.iter().map(|(label, n)| (label, *n)))
         } else {
             let tracks = self.tracks.iter().map(|(label, ids)| (label, ids.len() as u64));
-            format!("{} ({} tracks)", counts(tracks), self.tracks.values().map(BTreeSet::len).sum::<usize>())
+            format!("{} ({tracks})", counts(tracks), self.tracks.values().map(BTreeSet::len).sum::<usize>())
         };
         let video = self.video.as_ref().map_or(String::new(), |video| {
             format!(" {}x{} {}", video.width, video.height, video.codec)

@@ -23,13 +23,10 @@ impl Record {
     }
 }
 
-/// All of a topic, partition by partition in the order of offsets. `config` are properties in librdkafka's names.
-pub fn read(bootstrap: &str, topic: &str, config: &[(&str, &str)]) -> Vec<Record> {
+/// All of a topic, partition by partition in the order of offsets.
+pub fn read(bootstrap: &str, topic: &str) -> Vec<Record> {
     let mut command = Command::new("kcat");
-    for (key, value) in config {
-        command.args(["-X", &format!("{key}={value}")]);
-    }
-    command.args(["-C", "-q", "-e", "-J", "-o", "beginning", "-b", bootstrap, "-t", topic]);
+    command.args(["-m", "60", "-C", "-q", "-e", "-J", "-o", "beginning", "-b", bootstrap, "-t", topic]);
     let output = command.output().expect("kcat runs: apt-get install kcat");
     let text = String::from_utf8(output.stdout).expect("UTF-8");
     assert!(output.status.success(), "kcat: {}", String::from_utf8_lossy(&output.stderr));

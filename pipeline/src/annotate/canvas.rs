@@ -57,10 +57,13 @@ impl Canvas {
         let sizes = [(self.width, self.height, 1), (self.width / 2, self.height / 2, 2), (self.width / 2, self.height / 2, 2)];
         for (index, (plane, (w, h, divisor))) in self.planes.iter_mut().zip(sizes).enumerate() {
             let mut mat = Mat::new_rows_cols_with_data_mut(h as i32, w as i32, plane.as_mut_slice())?;
+            let value = |mark: &Mark| Scalar::all(f64::from(yuv(mark.rgb)[index]));
             for mark in marks {
-                let value = Scalar::all(f64::from(yuv(mark.rgb)[index]));
+                style.draw_box(&mut mat, mark, value(mark), divisor)?;
+            }
+            for mark in marks {
                 // Letters are a matter of luma; their colour is that of the field they stand on.
-                style.draw(&mut mat, mark, value, divisor, index == 0)?;
+                style.draw_caption(&mut mat, mark, value(mark), (self.width, divisor), index == 0)?;
             }
         }
         Ok(())
@@ -76,37 +79,53 @@ impl Canvas {
 pub(super) struct Style {
     thickness: i32,
     scale: f64,
+    /// Of a letter's strokes.
+    stroke: i32,
 }
 
 impl Style {
     pub(super) fn of(height: usize) -> Self {
         let thickness = (height as i32 / 360).max(1) * 2;
-        Self { thickness, scale: (height as f64 / 1080.0).clamp(0.4, 2.0) * 0.8 }
+        let scale = (height as f64 / 1080.0 * 0.8).clamp(0.4, 1.6);
+        Self { thickness, scale, stroke: if scale < 0.6 { 1 } else { (scale * 2.0).round() as i32 } }
     }
 
-    /// Draws one box with its caption into a plane that is `divisor` times smaller than the picture.
-    pub(super) fn draw(
+    /// Draws the lines of a box into a plane that is `divisor` times smaller than the picture.
+    pub(super) fn draw_box(
         &self,
         mat: &mut impl ToInputOutputArray,
         mark: &Mark,
         value: Scalar,
         divisor: i32,
-        letters: bool,
     ) -> Result<(), AnnotateError> {
         let [x_min, y_min, x_max, y_max] = mark.rect.map(|v| v / divisor);
         let rect = Rect::new(x_min, y_min, (x_max - x_min).max(1), (y_max - y_min).max(1));
         imgproc::rectangle(mat, rect, value, self.thickness / divisor, LINE_8, 0)?;
+        Ok(())
+    }
+
+    /// Writes a box's caption: above it, or inside where there is no room; moved left where it would run out of the
+    /// picture, `width` pixels wide.
+    pub(super) fn draw_caption(
+        &self,
+        mat: &mut impl ToInputOutputArray,
+        mark: &Mark,
+        value: Scalar,
+        (width, divisor): (usize, i32),
+        letters: bool,
+    ) -> Result<(), AnnotateError> {
         let mut base = 0;
-        let text = imgproc::get_text_size(&mark.caption, FONT_HERSHEY_SIMPLEX, self.scale, 1, &mut base)?;
-        let (text_w, text_h) = (text.width + 6, text.height + base + 4);
-        // Above the box, or inside where there is no room.
-        let top = if mark.rect[1] >= text_h { mark.rect[1] - text_h } else { mark.rect[1] };
-        let field = Rect::new(x_min, top / divisor, text_w / divisor, text_h / divisor);
+        let text = imgproc::get_text_size(&mark.caption, FONT_HERSHEY_SIMPLEX, self.scale, self.stroke, &mut base)?;
+        let (field_w, field_h) = (text.width + 6, text.height + base + 4);
+        let [x_min, y_min, ..] = mark.rect;
+        let left = x_min.min(width as i32 - field_w).max(0);
+        let top = if y_min >= field_h { y_min - field_h } else { y_min };
+        let field = Rect::new(left / divisor, top / divisor, field_w / divisor, field_h / divisor);
         imgproc::rectangle(mat, field, value, FILLED, LINE_8, 0)?;
         if letters {
             let ink = Scalar::all(if yuv(mark.rgb)[0] > 140 { 20.0 } else { 235.0 });
-            let at = Point::new(x_min + 3, top + text.height + 2);
-            imgproc::put_text(mat, &mark.caption, at, FONT_HERSHEY_SIMPLEX, self.scale, ink, 1, LINE_AA, false)?;
+            let at = Point::new(left + 3, top + text.height + 2);
+            imgproc::put_text(mat, &mark.caption, at, FONT_HERSHEY_SIMPLEX, self.scale, ink, self.stroke, LINE_AA, false)?;
         }
         Ok(())
     }

@@ -7,7 +7,7 @@ mod video;
 pub use picture::write_picture;
 pub use video::VideoWriter;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use sightline_schema::TrackRef;
 
@@ -27,6 +27,35 @@ pub enum AnnotateError {
 impl From<opencv::Error> for AnnotateError {
     fn from(error: opencv::Error) -> Self {
         Self::Draw(error.message)
+    }
+}
+
+/// A file under another name until it is whole; dropped before that, it is removed.
+#[derive(Debug)]
+struct Aside {
+    path: PathBuf,
+}
+
+impl Aside {
+    fn of(path: &Path) -> Self {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        Self { path: path.with_file_name(format!(".{name}.{}.part", std::process::id())) }
+    }
+
+    fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// It is whole.
+    fn keep(&self, path: &Path) -> std::io::Result<()> {
+        std::fs::rename(&self.path, path)
+    }
+}
+
+impl Drop for Aside {
+    fn drop(&mut self) {
+        // Gone already where it was kept or never made.
+        let _ = std::fs::remove_file(&self.path);
     }
 }
 

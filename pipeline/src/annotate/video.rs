@@ -1,4 +1,4 @@
-//! An annotated video: `appsrc ! openh264enc ! h264parse ! mp4mux ! filesink`.
+//! An annotated video: `appsrc ! videoscale ! openh264enc ! h264parse ! mp4mux ! filesink`.
 
 use std::path::{Path, PathBuf};
 
@@ -7,15 +7,18 @@ use gstreamer as gst;
 use gstreamer_app as gst_app;
 
 use super::canvas::Canvas;
-use super::{AnnotateError, marks};
+use super::{AnnotateError, Aside, marks};
 use crate::frame::Planes;
 use crate::lane::Tracked;
 
-/// Writes one MP4. Frames of another size than the first are scaled to it.
+/// Writes one MP4, which appears when it is finished. Frames of another size than the first are scaled to it.
 pub struct VideoWriter {
     path: PathBuf,
+    aside: Aside,
     pipeline: gst::Pipeline,
     source: gst_app::AppSrc,
+    /// Behind the scaler: the size of the first frame, from then on.
+    one_size: gst::Element,
     size: Option<(usize, usize)>,
     fps: i32,
 }
@@ -32,17 +35,25 @@ impl VideoWriter {
         };
         // As much ahead as one frame: the encoder holds the detector back, not the memory.
         let source = gst_app::AppSrc::builder().format(gst::Format::Time).block(true).max_buffers(2).build();
-        let [scale, encode, parse, mux, sink] =
-            [make("videoscale")?, make("openh264enc")?, make("h264parse")?, make("mp4mux")?, make("filesink")?];
+        let [scale, one_size, encode, parse, mux, sink] = [
+            make("videoscale")?,
+            make("capsfilter")?,
+            make("openh264enc")?,
+            make("h264parse")?,
+            make("mp4mux")?,
+            make("filesink")?,
+        ];
         encode.set_property_from_str("rate-control", "quality");
         encode.set_property("bitrate", 6_000_000u32);
         encode.set_property("gop-size", 60u32);
-        sink.set_property("location", path.to_string_lossy().as_ref());
-        let elements = [source.upcast_ref(), &scale, &encode, &parse, &mux, &sink];
+        end_behind(&encode);
+        let aside = Aside::of(path);
+        sink.set_property("location", aside.path().to_string_lossy().as_ref());
+        let elements = [source.upcast_ref(), &scale, &one_size, &encode, &parse, &mux, &sink];
         pipeline.add_many(elements).map_err(|error| failed(error.to_string()))?;
         gst::Element::link_many(elements).map_err(|error| failed(error.to_string()))?;
         let fps = (fps.round() as i32).clamp(1, 240);
-        let writer = Self { path: path.to_owned(), pipeline, source, size: None, fps };
+        let writer = Self { path: path.to_owned(), aside, pipeline, source, one_size, size: None, fps };
         if writer.pipeline.set_state(gst::State::Playing).is_err() {
             return Err(writer.bus_error().unwrap_or_else(|| failed("it can't be opened".into())));
         }
@@ -61,13 +72,17 @@ impl VideoWriter {
         }
         canvas.draw(&marks(tracked, size, label))?;
         if self.size != Some(size) {
-            self.size = Some(size);
             let caps = gst::Caps::builder("video/x-raw")
                 .field("format", "I420")
                 .field("width", size.0 as i32)
                 .field("height", size.1 as i32)
+                .field("pixel-aspect-ratio", gst::Fraction::new(1, 1))
                 .field("framerate", gst::Fraction::new(self.fps, 1))
                 .build();
+            if self.size.is_none() {
+                self.one_size.set_property("caps", &caps);
+            }
+            self.size = Some(size);
             self.source.set_caps(Some(&caps));
         }
         let mut buffer = gst::Buffer::from_mut_slice(padded(canvas));
@@ -81,9 +96,7 @@ impl VideoWriter {
     /// Closes the file. Fails where the disk is full.
     pub fn finish(self) -> Result<(), AnnotateError> {
         if self.size.is_none() {
-            // Nothing was written: an empty MP4 is no video.
-            let _ = self.pipeline.set_state(gst::State::Null);
-            let _ = std::fs::remove_file(&self.path);
+            // An empty MP4 is no video.
             return Ok(());
         }
         self.source.end_of_stream().map_err(|_| self.failure("the encoder stopped"))?;
@@ -91,7 +104,11 @@ impl VideoWriter {
         let kinds = [gst::MessageType::Eos, gst::MessageType::Error];
         let message = bus.and_then(|bus| bus.timed_pop_filtered(gst::ClockTime::from_seconds(60), &kinds));
         match message.as_ref().map(|message| message.view()) {
-            Some(gst::MessageView::Eos(_)) => Ok(()),
+            Some(gst::MessageView::Eos(_)) => {
+                // Closes the file; nothing reads the result of a stop.
+                let _ = self.pipeline.set_state(gst::State::Null);
+                self.aside.keep(&self.path).map_err(|error| self.write_error(&error.to_string()))
+            }
             Some(gst::MessageView::Error(error)) => Err(self.write_error(error.error().message())),
             _ => Err(self.write_error("the encoder did not finish")),
         }
@@ -116,8 +133,22 @@ impl VideoWriter {
 
 impl Drop for VideoWriter {
     fn drop(&mut self) {
+        // Before the file aside is removed, if it was not kept.
         let _ = self.pipeline.set_state(gst::State::Null);
     }
+}
+
+/// Takes the end of the stream around the encoder. Drained, it asks OpenH264 for the frames it holds, which holds none
+/// and calls the question an error on standard error.
+fn end_behind(encode: &gst::Element) {
+    let (Some(sink), Some(source)) = (encode.static_pad("sink"), encode.static_pad("src")) else { return };
+    sink.add_probe(gst::PadProbeType::EVENT_DOWNSTREAM, move |_, info| match &info.data {
+        Some(gst::PadProbeData::Event(event)) if event.type_() == gst::EventType::Eos => {
+            source.push_event(event.clone());
+            gst::PadProbeReturn::Drop
+        }
+        _ => gst::PadProbeReturn::Ok,
+    });
 }
 
 /// GStreamer's I420 has rows padded to four bytes.

@@ -53,6 +53,13 @@ fn resource(kind: gst::ResourceError, message: &str, debug: &str, options: &GstO
     if says("Service Unavailable") || says("(503)") || says("(453)") || says("Not Enough Bandwidth") {
         return (ErrorCode::Rejected, format!("{address} accepts no further session"));
     }
+    if says("Timeout while waiting for server response") {
+        return (ErrorCode::Timeout, format!("{address} does not answer in time"));
+    }
+    if options.address.kind() == Kind::Rtsp && says("Failed to connect. (Generic error)") {
+        // All that GStreamer tells of a refused connection and of an unknown host.
+        return (ErrorCode::Unreachable, format!("{address} can't be connected to: refused, or no such host"));
+    }
     match kind {
         gst::ResourceError::NotAuthorized => {
             (ErrorCode::AuthFailed, format!("{address} refuses the user or the password"))
@@ -77,7 +84,7 @@ fn resource(kind: gst::ResourceError, message: &str, debug: &str, options: &GstO
 }
 
 /// The address, or nothing but "it" where the error's text begins with the address anyway.
-fn subject(options: &GstOptions) -> String {
+pub(super) fn subject(options: &GstOptions) -> String {
     let address = options.address.to_string();
     if address == options.camera { "it".to_owned() } else { address }
 }

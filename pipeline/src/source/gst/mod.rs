@@ -3,7 +3,6 @@
 mod bus;
 mod decoder;
 mod file;
-mod log;
 mod planes;
 mod rtsp;
 mod test_pattern;
@@ -76,7 +75,6 @@ pub struct GstSource {
 
 /// Loads GStreamer once; an error says what is missing.
 pub fn init() -> Result<(), String> {
-    log::install();
     gst::init().map_err(|error| format!("GStreamer can't start: {error}"))?;
     for (element, package) in [
         ("appsink", "gstreamer1.0-plugins-base"),
@@ -94,9 +92,6 @@ pub fn init() -> Result<(), String> {
 impl GstSource {
     /// Builds the pipeline and sets it going. What is wrong with the stream itself comes from the first pull.
     pub fn open(options: GstOptions, units: SharedAccessUnits) -> Result<Self, StreamError> {
-        if let Some(credentials) = options.address.credentials() {
-            log::keep_secret(credentials);
-        }
         let internal = |message: String| StreamError::new(ErrorCode::Internal, &options.camera, message);
         let pipeline = gst::Pipeline::new();
         let sink = planes::app_sink(options.real_time);
@@ -198,7 +193,7 @@ impl GstSource {
             return Err(error);
         }
         if self.options.address.is_live() && lock(&self.learned).broke {
-            let message = format!("{} broke off the connection", self.options.address);
+            let message = format!("{} broke off the connection", bus::subject(&self.options));
             return Err(self.error(ErrorCode::Unreachable, message));
         }
         if self.last_frame.is_none() {

@@ -1,0 +1,87 @@
+//! Each codec and container gives exactly its frames.
+
+use super::*;
+use media::{H264, Make};
+
+const FRAMES: u64 = 30;
+
+const KINDS: [(&str, &str, &str, bool); 8] = [
+    ("h264-b.mp4", "x264enc speed-preset=superfast b-adapt=false bframes=3 ! h264parse", "mp4mux", true),
+    ("h265-b.mkv", "x265enc speed-preset=ultrafast option-string=bframes=3:b-adapt=0 ! h265parse", "matroskamux", false),
+    ("mpeg4.mp4", "avenc_mpeg4 bitrate=2000000 ! mpeg4videoparse", "mp4mux", true),
+    ("mpeg4.avi", "avenc_mpeg4 bitrate=2000000 ! mpeg4videoparse", "avimux", false),
+    ("mjpeg.avi", "jpegenc", "avimux", false),
+    ("mjpeg.mov", "jpegenc", "qtmux", true),
+    ("h264.ts", "x264enc speed-preset=superfast b-adapt=false bframes=2 key-int-max=10 ! h264parse", "mpegtsmux", true),
+    ("h264.mkv", H264, "matroskamux", false),
+];
+
+/// One clip of each kind, named after it.
+fn clips(folder: &Path) -> Vec<String> {
+    let clip = data("clips/udacity_solidWhiteRight.mp4");
+    let make = |(name, encoder, mux, audio): (&str, &str, &str, bool)| {
+        let to = folder.join(name);
+        Make { frames: FRAMES, size: (480, 270), encoder, mux, audio }.from(&clip, &to);
+        text(&to).to_owned()
+    };
+    KINDS.map(make).to_vec()
+}
+
+#[test]
+fn every_codec_and_container_gives_exactly_its_frames() {
+    let folder = tempfile::tempdir().unwrap();
+    let files = clips(folder.path());
+    let files: Vec<_> = files.iter().map(String::as_str).collect();
+    let output = detect(&files, &["--no-track"]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let all = frames::parse(&stdout(&output));
+    for (epoch, file) in files.iter().enumerate() {
+        let lines: Vec<_> = all.iter().filter(|line| line.epoch == epoch as u64).cloned().collect();
+        assert_eq!(lines.len() as u64, FRAMES, "{file}: {}", stderr(&output));
+        assert_eq!(frames::check_order(&lines), FRAMES, "{file}");
+        assert!(lines.iter().all(|line| line.skipped.is_empty() && line.camera == *file), "{file}");
+        assert!(lines.iter().all(|line| (line.width, line.height) == (480, 270)), "{file}");
+        // 25 frames a second, whatever clock the container has.
+        let long = lines.last().unwrap().pts_us - lines[0].pts_us;
+        let expected = (FRAMES as i64 - 1) * 40_000;
+        assert!((long - expected).abs() < 60_000, "{file}: {long} µs, not {expected}");
+    }
+
+    let sampled = detect(&files, &["--no-track", "--fps", "5"]);
+    assert!(sampled.status.success(), "{}", stderr(&sampled));
+    let all = frames::parse(&stdout(&sampled));
+    let said = stderr(&sampled);
+    let skipped: Vec<u64> = said
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("skipped: ")?.strip_suffix(" sampling")?.parse().ok())
+        .collect();
+    assert_eq!(skipped.len(), files.len(), "{said}");
+    for ((epoch, file), skipped) in files.iter().enumerate().zip(skipped) {
+        let lines: Vec<_> = all.iter().filter(|line| line.epoch == epoch as u64).cloned().collect();
+        assert_eq!(lines.len(), 6, "{file}: 5 of 25 a second");
+        // Closes line by line; what came after the last one is in the summary.
+        frames::check_order(&lines);
+        assert!(lines.iter().skip(1).all(|line| line.skipped.get("sampling") == Some(&4)), "{file}");
+        assert_eq!(lines.len() as u64 + skipped, FRAMES, "{file}: {said}");
+    }
+}
+
+#[test]
+fn a_size_that_changes_on_the_way_is_followed() {
+    let folder = tempfile::tempdir().unwrap();
+    let clip = data("clips/udacity_solidWhiteRight.mp4");
+    let (first, second) = (folder.path().join("a.ts"), folder.path().join("b.ts"));
+    for (to, size) in [(&first, (640, 360)), (&second, (480, 270))] {
+        Make { frames: 20, size, encoder: H264, mux: "mpegtsmux", audio: false }.from(&clip, to);
+    }
+    let both = folder.path().join("both.ts");
+    std::fs::write(&both, [std::fs::read(first).unwrap(), std::fs::read(second).unwrap()].concat()).unwrap();
+    let drawn = folder.path().join("drawn.mp4");
+    let lines = lines(&[text(&both)], &["--annotate", text(&drawn)]);
+    frames::check_order(&lines);
+    let sizes: Vec<_> = lines.iter().map(|line| (line.width, line.height)).collect();
+    let expected: Vec<_> = [(640, 360); 20].into_iter().chain([(480, 270); 20]).collect();
+    assert_eq!(sizes, expected);
+    let drawn = media::decode(&drawn);
+    assert_eq!((drawn.width, drawn.height, drawn.frames.len()), (640, 360, 40), "one size, all frames");
+}
