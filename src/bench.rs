@@ -108,11 +108,23 @@ fn report(rounds: &[Round], options: &BenchOptions, input_hw: [u32; 2], device: 
 fn print_text(report: &Report) {
     let Report { reached_fps, limit_fps, ratio, cores, workers, .. } = report;
     let [height, width] = report.input_hw;
-    println!("reached  {reached_fps:8.1} frames/s on {} ({workers} workers, {cores} cores, input {height}x{width})", report.device);
-    println!("limit    {limit_fps:8.1} frames/s = {cores} / ({:.2} ms decoding + {:.2} ms session)", report.decode_cpu_ms, report.session_cpu_ms);
+    println!(
+        "reached  {reached_fps:8.1} frames/s on {} ({workers} workers, {cores} cores, input {height}x{width})",
+        report.device
+    );
+    println!(
+        "limit    {limit_fps:8.1} frames/s = {cores} / ({:.2} ms decoding + {:.2} ms session)",
+        report.decode_cpu_ms, report.session_cpu_ms
+    );
     println!("ratio    {ratio:8.3}");
-    println!("a frame  {:8.2} ms CPU in all, of it: letterbox {:.2}, session {:.2}, head {:.2}, track {:.2} ms", report.total_cpu_ms, report.letterbox_ms, report.in_session_ms, report.head_ms, report.track_ms);
-    println!("latency  {:8.1} ms p50, {:.1} ms p99, letterbox to tracked", report.latency_p50_ms, report.latency_p99_ms);
+    println!(
+        "a frame  {:8.2} ms CPU in all, of it: letterbox {:.2}, session {:.2}, head {:.2}, track {:.2} ms",
+        report.total_cpu_ms, report.letterbox_ms, report.in_session_ms, report.head_ms, report.track_ms
+    );
+    println!(
+        "latency  {:8.1} ms p50, {:.1} ms p99, letterbox to tracked",
+        report.latency_p50_ms, report.latency_p99_ms
+    );
     println!("memory   {:8.1} MiB resident at most", report.rss_mib);
 }
 

@@ -13,8 +13,12 @@ use crate::exit::Failure;
 pub(crate) fn from_file(path: &Path) -> Result<Vec<Camera>, Failure> {
     let refuse = |reason: &str| Failure::usage(format!("{}: {reason}", path.display()));
     let text = std::fs::read_to_string(path).map_err(|error| refuse(&error.to_string()))?;
-    let file: CameraFile = serde_norway::from_str(&text)
-        .map_err(|error| refuse(&format!("{}; docs/CONFIGURATION.md says what a camera may hold", redact_uris(&error.to_string()))))?;
+    let file: CameraFile = serde_norway::from_str(&text).map_err(|error| {
+        refuse(&format!(
+            "{}; docs/CONFIGURATION.md says what a camera may hold",
+            redact_uris(&error.to_string())
+        ))
+    })?;
     file.validate().map_err(|error| refuse(&error.to_string()))?;
     let base = path.parent().unwrap_or(Path::new("."));
     Ok(file.cameras.into_iter().map(|camera| relative_to(base, camera)).collect())
@@ -31,7 +35,11 @@ fn relative_to(base: &Path, mut camera: Camera) -> Camera {
 }
 
 /// Cameras for addresses, named after them. Files play in a loop unless `once`.
-pub(crate) fn from_inputs(inputs: &[String], once: bool, thresholds: &ThresholdArgs) -> Result<Vec<Camera>, Failure> {
+pub(crate) fn from_inputs(
+    inputs: &[String],
+    once: bool,
+    thresholds: &ThresholdArgs,
+) -> Result<Vec<Camera>, Failure> {
     let mut taken = BTreeSet::new();
     let mut cameras = Vec::new();
     for input in inputs {

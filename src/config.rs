@@ -54,8 +54,8 @@ fn config_path() -> Option<PathBuf> {
 fn with_file(command: Command, path: &Path) -> Result<Command, Failure> {
     let refuse = |reason: String| Failure::usage(format!("{}: {reason}", path.display()));
     let text = std::fs::read_to_string(path).map_err(|error| refuse(error.to_string()))?;
-    let settings: BTreeMap<String, serde_json::Value> =
-        serde_norway::from_str(&text).map_err(|error| refuse(format!("{error}; it holds `flag: value` lines")))?;
+    let settings: BTreeMap<String, serde_json::Value> = serde_norway::from_str(&text)
+        .map_err(|error| refuse(format!("{error}; it holds `flag: value` lines")))?;
     let mut values = BTreeMap::new();
     for (name, value) in settings {
         let text = match value {

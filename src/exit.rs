@@ -4,6 +4,8 @@ use std::fmt;
 
 /// Exit codes. 0 is all done; 130 and 143 are signals.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+// The control-plane build has no model, no device and no inputs.
+#[cfg_attr(not(feature = "pipeline"), allow(dead_code))]
 pub(crate) enum Code {
     /// An input, a camera or a check failed.
     Failed = 1,

@@ -1,7 +1,9 @@
 //! Kafka's flags, read.
 
 use sightline_schema::{DEFAULT_PREFIX, Topics};
-use sightline_service::kafka::{FaultKind, KafkaFault, KafkaSettings};
+use sightline_service::kafka::KafkaSettings;
+#[cfg(feature = "pipeline")]
+use sightline_service::kafka::{FaultKind, KafkaFault};
 
 use crate::cli::KafkaSettingsArgs;
 use crate::exit::Failure;
@@ -15,6 +17,7 @@ pub(crate) fn topics(args: &KafkaSettingsArgs) -> Topics {
 }
 
 /// What may be mended on the broker's side while a process waits: a pipeline never ends for a broker.
+#[cfg(feature = "pipeline")]
 pub(crate) fn may_pass(fault: &KafkaFault) -> bool {
     matches!(
         fault.kind,

@@ -22,9 +22,13 @@ pub(crate) fn run(args: &TrackArgs) -> Outcome {
     let mut out = Vec::new();
     let done = replay::track_rows(BufReader::new(input), &mut out, video, TrackerConfig::default())
         .map_err(|error| Failure::failed(format!("{name}: {error}")))?;
-    write(&args.out, &out)
-        .map_err(|error| Failure::new(Code::CannotWrite, format!("{}: can't be written: {error}", args.out.display())))?;
-    eprintln!("{} frames, {} detections, {} of them on {} tracks", done.frames, done.detections, done.tracked, done.tracks);
+    write(&args.out, &out).map_err(|error| {
+        Failure::new(Code::CannotWrite, format!("{}: can't be written: {error}", args.out.display()))
+    })?;
+    eprintln!(
+        "{} frames, {} detections, {} of them on {} tracks",
+        done.frames, done.detections, done.tracked, done.tracks
+    );
     Ok(())
 }
 

@@ -38,7 +38,8 @@ impl Running {
         std::fs::write(&file, yaml).unwrap();
         let (model, file) = (fast_model(), file.to_string_lossy().into_owned());
         let args = ["pipeline", "--cameras", &file, "--kafka", broker.bootstrap_servers(), "--model", &model];
-        let process = Sightline::spawn(command(&[&args[..], &["--http", "127.0.0.1:0", "--pod", "here"]].concat()));
+        let process =
+            Sightline::spawn(command(&[&args[..], &["--http", "127.0.0.1:0", "--pod", "here"]].concat()));
         Self { broker, process, _dir: dir }
     }
 
@@ -90,7 +91,8 @@ fn account(frames: &[Value], reason: &str) -> u64 {
     let (mut accounted, mut of_reason) = (0, 0);
     for frame in frames {
         let skipped = frame["skipped"].as_object();
-        let all: u64 = skipped.into_iter().flat_map(|of| of.values()).map(|count| count.as_u64().unwrap()).sum();
+        let all: u64 =
+            skipped.into_iter().flat_map(|of| of.values()).map(|count| count.as_u64().unwrap()).sum();
         of_reason += frame["skipped"][reason].as_u64().unwrap_or(0);
         accounted += 1 + all;
         assert_eq!(frame["seq"].as_u64(), Some(accounted - 1), "{frame}");
@@ -220,12 +222,16 @@ fn sampling_and_settings_hold_for_each_camera() {
         assert_eq!(labels(&frames), Vec::<String>::new(), "{camera}");
     }
     let running_status = |camera: &str| {
-        let found = running.statuses(camera).into_iter().rfind(|s| s["state"] == "running" && s["video"].is_object());
+        let found =
+            running.statuses(camera).into_iter().rfind(|s| s["state"] == "running" && s["video"].is_object());
         found.unwrap_or_else(|| panic!("{camera} does not say what its video is"))["video"].clone()
     };
     assert_eq!(running_status("keys")["plan"], "keyframes");
     let video = running_status("slow");
-    assert_eq!((&video["plan"], &video["codec"], &video["decoder"]), (&"all".into(), &"h264".into(), &"avdec_h264".into()));
+    assert_eq!(
+        (&video["plan"], &video["codec"], &video["decoder"]),
+        (&"all".into(), &"h264".into(), &"avdec_h264".into())
+    );
     running.stop();
 }
 
@@ -242,7 +248,8 @@ fn a_file_ends_complete_or_goes_on_from_its_start() {
     assert_eq!(kinds(&rounds)[..3], ["spec", "started", "frame"]);
     let frames: Vec<_> = rounds.iter().filter(|record| record["schema"] == "frame/1").cloned().collect();
     account(&frames, "overload");
-    assert!(frames.len() > 10, "{}", frames.len());
+    // Two rounds are over; what a busy machine could not look at is counted.
+    assert!(frames.last().unwrap()["seq"].as_u64() >= Some(15), "{frames:?}");
     assert!(rounds.iter().all(|record| record["epoch"] == rounds[0]["epoch"]), "it stays in its epoch");
 
     let once = wait_for("the end of the other", || {
@@ -253,7 +260,10 @@ fn a_file_ends_complete_or_goes_on_from_its_start() {
     let frames: Vec<_> = once.iter().filter(|record| record["schema"] == "frame/1").cloned().collect();
     account(&frames, "overload");
     assert!(frames.iter().all(|frame| frame["skipped"].is_null()), "a file loses nothing");
-    assert_eq!((&once[1]["clock"], &states_of(&running.statuses("once")).last()), (&"file".into(), &Some(&"ended")));
+    assert_eq!(
+        (&once[1]["clock"], &states_of(&running.statuses("once")).last()),
+        (&"file".into(), &Some(&"ended"))
+    );
     running.stop();
 }
 

@@ -32,7 +32,11 @@ fn references(clip: &str) -> BTreeMap<u64, Vec<Reference>> {
         let row: Vec<f64> = line.split(',').map(|cell| cell.parse().unwrap()).collect();
         let [frame, _, x, y, w, h, confidence, class_id] = row[..] else { panic!("{line}") };
         let rect = [x, y, x + w, y + h];
-        frames.entry(frame as u64 - 1).or_default().push(Reference { class_id: class_id as u32, confidence, rect });
+        frames.entry(frame as u64 - 1).or_default().push(Reference {
+            class_id: class_id as u32,
+            confidence,
+            rect,
+        });
     }
     frames
 }
@@ -40,8 +44,14 @@ fn references(clip: &str) -> BTreeMap<u64, Vec<Reference>> {
 /// Runs a clip; gives (agreed, asked) over both directions.
 fn run(clip: &str, frames: usize) -> (usize, usize) {
     let (file, model) = (data(&format!("clips/{clip}.mp4")), data("models/yolov8n-640-fp32deq.onnx"));
-    let output =
-        sightline::output(&["detect", file.to_str().unwrap(), "--model", model.to_str().unwrap(), "--out", "-"]);
+    let output = sightline::output(&[
+        "detect",
+        file.to_str().unwrap(),
+        "--model",
+        model.to_str().unwrap(),
+        "--out",
+        "-",
+    ]);
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{said}");
     let lines = frames::parse(&String::from_utf8(output.stdout).unwrap());
@@ -65,7 +75,8 @@ fn agreement(line: &Frame, wanted: &[Reference]) -> (usize, usize) {
         found.class_id == reference.class_id && iou(line.pixels(found), reference.rect) >= SAME
     };
     let sure = wanted.iter().filter(|reference| reference.confidence >= SURE);
-    let met = sure.clone().filter(|r| line.detections.iter().any(|d| d.confidence >= FOUND && same(d, r))).count();
+    let met =
+        sure.clone().filter(|r| line.detections.iter().any(|d| d.confidence >= FOUND && same(d, r))).count();
     let given = line.detections.iter().filter(|found| found.confidence >= SURE);
     let known = given.clone().filter(|d| wanted.iter().any(|r| r.confidence >= FOUND && same(d, r))).count();
     (met + known, sure.count() + given.count())

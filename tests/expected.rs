@@ -16,8 +16,18 @@ use serde::Deserialize;
 use sightline::data;
 
 const PICTURES: [&str; 12] = [
-    "000000000285", "000000000785", "000000000872", "000000000885", "000000001000", "000000005001", "000000006723",
-    "000000007281", "000000008762", "000000009483", "bus", "zidane",
+    "000000000285",
+    "000000000785",
+    "000000000872",
+    "000000000885",
+    "000000001000",
+    "000000005001",
+    "000000006723",
+    "000000007281",
+    "000000008762",
+    "000000009483",
+    "bus",
+    "zidane",
 ];
 
 #[derive(Deserialize)]
@@ -78,7 +88,8 @@ impl Case {
 
     /// One run over all pictures; the count of expected detections that were met, and what was wrong.
     fn run(&self) -> (usize, Vec<String>) {
-        let pictures = PICTURES.map(|name| data(&format!("images/{name}.jpg")).to_string_lossy().into_owned());
+        let pictures =
+            PICTURES.map(|name| data(&format!("images/{name}.jpg")).to_string_lossy().into_owned());
         let model = data(&format!("models/{}.onnx", self.model));
         let mut args = vec!["detect", "--model", model.to_str().unwrap(), "--out", "-"];
         // A sensitive one may come out below the usual threshold.
@@ -100,7 +111,8 @@ impl Case {
             assert_eq!((line.epoch, line.seq, line.pts_us), (index as u64, 0, 0), "{}", line.camera);
             let name = format!("{}__{picture}", self.model);
             let expected: Expected =
-                serde_json::from_slice(&std::fs::read(data(&format!("expected/{name}.json"))).unwrap()).unwrap();
+                serde_json::from_slice(&std::fs::read(data(&format!("expected/{name}.json"))).unwrap())
+                    .unwrap();
             let bounds = |object: &Object| self.bounds_of(object, sensitive.get(&name));
             let (found, more) = compare(line, &expected, self.objects(&expected), &bounds);
             met += found;
@@ -150,19 +162,21 @@ fn compare(
                 && (found.confidence - object.confidence).abs() <= confidence
                 && overlap(object, line.pixels(found)) >= iou
         });
-        let best = fits.max_by(|a, b| {
-            overlap(object, line.pixels(a.1)).total_cmp(&overlap(object, line.pixels(b.1)))
-        });
+        let best = fits
+            .max_by(|a, b| overlap(object, line.pixels(a.1)).total_cmp(&overlap(object, line.pixels(b.1))));
         match best.map(|(index, _)| index) {
             Some(index) => {
                 taken[index] = true;
                 met += 1;
             }
-            None => wrong.push(format!("missing: {} {} at {:?}", object.class, object.confidence, object.rect)),
+            None => {
+                wrong.push(format!("missing: {} {} at {:?}", object.class, object.confidence, object.rect))
+            }
         }
     }
     for (found, taken) in line.detections.iter().zip(taken) {
-        let known = |object: &Object| object.class == found.label && overlap(object, line.pixels(found)) > 0.5;
+        let known =
+            |object: &Object| object.class == found.label && overlap(object, line.pixels(found)) > 0.5;
         if !taken && found.confidence >= 0.55 && !objects.iter().any(known) {
             wrong.push(format!("too much: {} {} at {:?}", found.label, found.confidence, line.pixels(found)));
         }

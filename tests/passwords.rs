@@ -40,10 +40,16 @@ impl Password {
 
     /// As it is, typed, fully encoded, and as Basic authentication sends it.
     fn forms(&self) -> [Vec<u8>; 4] {
-        let byte = |b: u8| if b.is_ascii_alphanumeric() { char::from(b).to_string() } else { format!("%{b:02X}") };
+        let byte =
+            |b: u8| if b.is_ascii_alphanumeric() { char::from(b).to_string() } else { format!("%{b:02X}") };
         let encoded: String = self.plain.bytes().map(byte).collect();
         let basic = glib::base64_encode(format!("{USER}:{}", self.plain).as_bytes());
-        [self.plain.as_bytes().to_vec(), self.typed.as_bytes().to_vec(), encoded.into_bytes(), basic.as_bytes().to_vec()]
+        [
+            self.plain.as_bytes().to_vec(),
+            self.typed.as_bytes().to_vec(),
+            encoded.into_bytes(),
+            basic.as_bytes().to_vec(),
+        ]
     }
 }
 
@@ -109,7 +115,8 @@ fn detect_shows_no_password_of_a_web_server() {
 fn a_pipeline_publishes_no_password() {
     let options = ["--user", USER, "--password", RIGHT.plain, "--auth", "basic", "--frames", "10"];
     let camera = Camera::serve(&data(CLIP), &options);
-    let broker = EmbeddedBroker::start(&[("sightline.detections", 1), ("sightline.camera-status", 1)]).unwrap();
+    let broker =
+        EmbeddedBroker::start(&[("sightline.detections", 1), ("sightline.camera-status", 1)]).unwrap();
     let dir = tempfile::tempdir().unwrap();
     let cameras = dir.path().join("cameras.yaml");
     let text = format!(

@@ -40,7 +40,8 @@ fn account(frames: &[Value]) -> u64 {
     let mut accounted = 0;
     for frame in frames {
         let skipped = frame["skipped"].as_object();
-        let skipped: u64 = skipped.into_iter().flat_map(|of| of.values()).map(|count| count.as_u64().unwrap()).sum();
+        let skipped: u64 =
+            skipped.into_iter().flat_map(|of| of.values()).map(|count| count.as_u64().unwrap()).sum();
         accounted += 1 + skipped;
         assert_eq!(frame["seq"].as_u64(), Some(accounted - 1), "{frame}");
     }
@@ -62,7 +63,18 @@ fn gives_the_same(scene: &Scene) {
     let (dir, clip) = (tempfile::tempdir().unwrap(), data(clip));
     let (by_file, by_rtsp) = (dir.path().join("file.jsonl"), dir.path().join("rtsp.jsonl"));
     let (frame_count, pace) = (count.to_string(), speed.to_string());
-    let options = ["--user", "ann", "--password", "s3c/r:t", "--auth", auth, "--frames", &frame_count, "--speed", &pace];
+    let options = [
+        "--user",
+        "ann",
+        "--password",
+        "s3c/r:t",
+        "--auth",
+        auth,
+        "--frames",
+        &frame_count,
+        "--speed",
+        &pace,
+    ];
     let mut camera = Camera::serve(&clip, &[&options[..], &["--transport", "tcp"]].concat());
     let read = detect(&camera.uri("ann:s3c%2Fr:t"), &by_rtsp, &[]);
     assert!(read.status.success(), "{read:?}");
@@ -76,7 +88,10 @@ fn gives_the_same(scene: &Scene) {
     let expected: BTreeMap<i64, &Value> = by_file.iter().map(|frame| (pts(frame) - start, frame)).collect();
     assert!(account(&by_rtsp) <= count as u64, "more than was sent");
     assert!(by_rtsp.len() * 20 >= count * 19, "{} of {count} frames", by_rtsp.len());
-    assert!(by_rtsp.iter().any(|frame| !frame["detections"].as_array().unwrap().is_empty()), "nothing to compare");
+    assert!(
+        by_rtsp.iter().any(|frame| !frame["detections"].as_array().unwrap().is_empty()),
+        "nothing to compare"
+    );
     for frame in &by_rtsp {
         let at = (pts(frame) as f64 * speed).round() as i64;
         let (_, same) = expected
@@ -107,7 +122,8 @@ fn udp_loses_nothing_uncounted() {
     assert!(read.status.success(), "{read:?}");
     // The summary counts what was skipped behind the last record, too.
     let summary = String::from_utf8_lossy(&read.stdout).into_owned();
-    let skipped = summary.lines().find_map(|line| line.trim().strip_prefix("skipped: ")).expect("the skipped");
+    let skipped =
+        summary.lines().find_map(|line| line.trim().strip_prefix("skipped: ")).expect("the skipped");
     let count = |part: &str| part.split(' ').next().and_then(|n| n.parse::<u64>().ok()).expect("a number");
     let skipped: u64 = skipped.split(", ").map(count).sum();
     account(&frames(&out));

@@ -16,11 +16,14 @@ use sightline_schema::Box2d;
 /// Objects of which less can be seen are left out, and so is what was detected on them.
 const VISIBLE: f64 = 0.5;
 
+/// Identity, class, box, visible share.
+type TruthRow = (u64, u32, f64, f64, f64, f64, f64);
+
 #[derive(Deserialize)]
 struct Truth {
     frame_count: usize,
     /// Rows: id, class_id, x_min, y_min, x_max, y_max, visible.
-    frames: Vec<Vec<(u64, u32, f64, f64, f64, f64, f64)>>,
+    frames: Vec<Vec<TruthRow>>,
 }
 
 #[derive(Clone, Copy)]
@@ -50,7 +53,8 @@ fn sample(name: &str) -> PathBuf {
 /// A detection that is on no object to be found, but on one that is left out.
 fn on_ignored(found: &frames::Detection, objects: &[Object]) -> bool {
     let best = |visible: bool| {
-        let of = objects.iter().filter(|object| object.visible == visible && object.class_id == found.class_id);
+        let of =
+            objects.iter().filter(|object| object.visible == visible && object.class_id == found.class_id);
         of.map(|object| iou(object.rect, found.fractions)).fold(0.0, f64::max)
     };
     best(true) < f64::from(IOU_THRESHOLD) && best(false) >= f64::from(IOU_THRESHOLD)
@@ -74,9 +78,10 @@ fn average_precision(lines: &[Frame], truth: &Truth, class_id: u32) -> f64 {
     let all = objects.iter().flatten().filter(|object| object.visible && object.class_id == class_id).count();
     let (mut right, mut wrong, mut curve) = (0usize, 0usize, Vec::new());
     for (frame, detection) in found {
-        let fits = objects[frame].iter().enumerate().filter(|(index, object)| {
-            object.visible && object.class_id == class_id && !taken[frame][*index]
-        });
+        let fits = objects[frame]
+            .iter()
+            .enumerate()
+            .filter(|(index, object)| object.visible && object.class_id == class_id && !taken[frame][*index]);
         let best = fits
             .map(|(index, object)| (index, iou(object.rect, detection.fractions)))
             .filter(|(_, iou)| *iou >= 0.5)
@@ -102,7 +107,8 @@ fn average_precision(lines: &[Frame], truth: &Truth, class_id: u32) -> f64 {
 
 #[test]
 fn the_sample_is_detected_and_tracked() {
-    let truth: Truth = serde_json::from_slice(&std::fs::read(sample("junction.truth.json")).unwrap()).unwrap();
+    let truth: Truth =
+        serde_json::from_slice(&std::fs::read(sample("junction.truth.json")).unwrap()).unwrap();
     let (clip, model) = (sample("junction.mp4"), sample("junction.onnx"));
     let run = |more: &[&str]| {
         let args = ["detect", clip.to_str().unwrap(), "-m", model.to_str().unwrap(), "--out", "-"];
@@ -135,7 +141,8 @@ fn the_sample_is_detected_and_tracked() {
     // The tracker's input: everything down to where it looks.
     let weak = run(&["--no-track", "--confidence", "0.05"]);
     let classes: std::collections::BTreeSet<u32> = truth.frames.iter().flatten().map(|row| row.1).collect();
-    let precisions: Vec<f64> = classes.iter().map(|class_id| average_precision(&weak, &truth, *class_id)).collect();
+    let precisions: Vec<f64> =
+        classes.iter().map(|class_id| average_precision(&weak, &truth, *class_id)).collect();
     let mean = precisions.iter().sum::<f64>() / precisions.len() as f64;
     println!("mAP50 {mean:.4}: {precisions:.4?}");
     assert!(mean >= 0.95, "mAP50 {mean:.4}: {precisions:.4?}");

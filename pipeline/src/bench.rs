@@ -206,12 +206,12 @@ fn everything(model: &Model, options: &BenchOptions) -> Result<Round, BenchError
     let workers = Workers::start(model, options.workers)?;
     let kept = Arc::new(Mutex::new(Kept::default()));
     let facts = ResultFacts { camera: options.video.to_string(), epoch: 0, classes: model.classes() };
-    let metrics = PipelineMetrics::register(&mut prometheus_client::registry::Registry::default()).camera("bench");
+    let metrics =
+        PipelineMetrics::register(&mut prometheus_client::registry::Registry::default()).camera("bench");
     let settings = LaneSettings { thresholds: options.thresholds.clone(), track: true };
     let outlet = BenchOutlet { facts, kept: kept.clone() };
     let adder = workers.adder();
-    let (slot, lane) =
-        adder.add(Lane::new(settings, metrics.clone(), Box::new(outlet)), WhenFull::Block);
+    let (slot, lane) = adder.add(Lane::new(settings, metrics.clone(), Box::new(outlet)), WhenFull::Block);
     let mut source = open(options)?;
     let mut reader = Reader::new(adder.slots(), slot, metrics, Gate::new(&Sampling::EveryFrame), Clock::File);
     let seen = std::cell::Cell::new(0u64);

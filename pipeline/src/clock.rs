@@ -87,7 +87,8 @@ impl CaptureClock {
     /// The wall time of a frame that arrived `now`. The first frame anchors the clock, the others follow their pts.
     pub fn captured_at(&mut self, pts_us: i64, now: Timestamp) -> Timestamp {
         let offset = *self.offset_us.get_or_insert_with(|| now.as_micros().saturating_sub(pts_us));
-        let offset = if self.kind == Clock::Arrival { self.follow_arrivals(offset, pts_us, now) } else { offset };
+        let offset =
+            if self.kind == Clock::Arrival { self.follow_arrivals(offset, pts_us, now) } else { offset };
         self.offset_us = Some(offset);
         self.last = self.last.max(Timestamp::from_micros(offset.saturating_add(pts_us)));
         self.last

@@ -69,7 +69,7 @@ impl Outlet for FullFor {
     fn mark(&mut self, _: &Mark) {}
 
     fn end(&mut self, end: &End) {
-        self.written.lock().unwrap().end = Some(end.clone());
+        self.written.lock().unwrap().end = Some(*end);
     }
 }
 

@@ -52,7 +52,13 @@ pub struct Reader {
 }
 
 impl Reader {
-    pub fn new(slots: Arc<Slots>, slot: SlotId, metrics: Arc<CameraMetrics>, gate: Gate, clock: Clock) -> Self {
+    pub fn new(
+        slots: Arc<Slots>,
+        slot: SlotId,
+        metrics: Arc<CameraMetrics>,
+        gate: Gate,
+        clock: Clock,
+    ) -> Self {
         Self {
             slots,
             slot,
@@ -118,7 +124,11 @@ impl Reader {
     }
 
     /// Says a tick if nothing was said for a while. Gives the promised time.
-    pub fn idle(&mut self, state: CameraState, error: Option<&StreamError>) -> Result<(), crate::batch::Closed> {
+    pub fn idle(
+        &mut self,
+        state: CameraState,
+        error: Option<&StreamError>,
+    ) -> Result<(), crate::batch::Closed> {
         if self.last_said.elapsed() < TICK {
             return Ok(());
         }

@@ -92,7 +92,10 @@ impl Setting {
 }
 
 fn frames(items: &[StreamItem]) -> Vec<&Frame> {
-    items.iter().filter_map(|item| if let StreamItem::Frame(frame) = item { Some(frame) } else { None }).collect()
+    items
+        .iter()
+        .filter_map(|item| if let StreamItem::Frame(frame) = item { Some(frame) } else { None })
+        .collect()
 }
 
 #[test]
@@ -101,7 +104,10 @@ fn a_source_is_announced_before_its_first_frame_and_again_after_a_loss() {
     for seqs in [0..2, 2..4] {
         let items = setting.read(seqs);
         assert!(
-            matches!(items[..], [StreamItem::Mark(Mark::Started { .. }), StreamItem::Frame(_), StreamItem::Frame(_)]),
+            matches!(
+                items[..],
+                [StreamItem::Mark(Mark::Started { .. }), StreamItem::Frame(_), StreamItem::Frame(_)]
+            ),
             "{items:?}"
         );
         setting.reader.reopened(None);

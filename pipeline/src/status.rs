@@ -67,7 +67,8 @@ impl StatusKeeper {
     /// A run failed; the next is tried after `wait`.
     pub fn retrying(&mut self, error: &StreamError, wait: Duration) {
         self.error = Some(error.to_status());
-        self.retry_at = Some(now().saturating_add_micros(i64::try_from(wait.as_micros()).unwrap_or(i64::MAX)));
+        self.retry_at =
+            Some(now().saturating_add_micros(i64::try_from(wait.as_micros()).unwrap_or(i64::MAX)));
         self.change(CameraState::Retrying);
     }
 

@@ -129,7 +129,7 @@ impl Stream {
             let backoff = if only_a_person_helps(error.code()) { &mut slow } else { &mut quick };
             let wait = backoff.next(&mut rng);
             tracing::warn!(
-                camera = %self.camera.id, code = error.code().as_str(), retry_in_s = wait.as_secs_f32(),
+                camera = %self.camera.id, code = error.code().as_str(), retry_in_s = wait.as_secs(),
                 "{}", error.message()
             );
             self.status.retrying(&error, wait);

@@ -67,8 +67,13 @@ fn colours_are_as_signalled() {
     let (format, colour) =
         h264(at, "small-709.mp4", SMALL, ":colorprim=bt709:transfer=bt709:colormatrix=bt709", "yuv420p");
     assert_eq!((format, colour), (PixelFormat::I420, limited(Matrix::Bt709)));
-    let (_, colour) =
-        h264(at, "large-601.mp4", LARGE, ":colorprim=smpte170m:transfer=smpte170m:colormatrix=smpte170m", "yuv420p");
+    let (_, colour) = h264(
+        at,
+        "large-601.mp4",
+        LARGE,
+        ":colorprim=smpte170m:transfer=smpte170m:colormatrix=smpte170m",
+        "yuv420p",
+    );
     assert_eq!(colour, limited(Matrix::Bt601));
     let (_, colour) = h264(
         at,

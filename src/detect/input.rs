@@ -62,12 +62,16 @@ impl Input {
             Kind::File => {
                 let path = self.address.path().ok_or_else(|| named("it is not a local file".into()))?;
                 if let Some((kind, bytes)) = picture_file(&path).map_err(named)? {
-                    return picture::decode(&bytes, kind).map(Opened::Picture).map_err(|e| named(e.to_string()));
+                    return picture::decode(&bytes, kind)
+                        .map(Opened::Picture)
+                        .map_err(|e| named(e.to_string()));
                 }
             }
             Kind::Http => {
                 if let Some((kind, bytes)) = fetch_picture(&self.address).map_err(named)? {
-                    return picture::decode(&bytes, kind).map(Opened::Picture).map_err(|e| named(e.to_string()));
+                    return picture::decode(&bytes, kind)
+                        .map(Opened::Picture)
+                        .map_err(|e| named(e.to_string()));
                 }
             }
             Kind::Rtsp | Kind::Test => {}
@@ -139,7 +143,11 @@ fn fetch_picture(address: &Address) -> Result<Option<(PictureKind, Vec<u8>)>, St
     let mut response = request.call().map_err(unanswered)?;
     match response.status().as_u16() {
         200..300 => {}
-        401 | 403 => return Err("the server refuses the user or the password; give them as http://USER:PASSWORD@HOST".into()),
+        401 | 403 => {
+            return Err(
+                "the server refuses the user or the password; give them as http://USER:PASSWORD@HOST".into(),
+            );
+        }
         404 | 410 => return Err("the server has no such file; check the address".into()),
         status => return Err(format!("the server answers {status}; try again later, or check the address")),
     }
@@ -157,7 +165,9 @@ fn unanswered(error: ureq::Error) -> String {
     let text = error.to_string();
     let text = text.strip_prefix("io: ").unwrap_or(&text);
     if text.contains("certificate") {
-        return format!("its certificate is not trusted here: {text}; add the authority that signed it to the system's");
+        return format!(
+            "its certificate is not trusted here: {text}; add the authority that signed it to the system's"
+        );
     }
     format!("it does not answer: {text}; check the address and the network")
 }
@@ -182,7 +192,8 @@ fn basic(user: &str, password: &str) -> String {
     let bytes = format!("{user}:{password}").into_bytes();
     let mut out = String::new();
     for chunk in bytes.chunks(3) {
-        let bits = chunk.iter().fold(0u32, |bits, byte| bits << 8 | u32::from(*byte)) << (8 * (3 - chunk.len()));
+        let bits =
+            chunk.iter().fold(0u32, |bits, byte| bits << 8 | u32::from(*byte)) << (8 * (3 - chunk.len()));
         for place in 0..4 {
             if place <= chunk.len() {
                 out.push(char::from(LETTERS[(bits >> (18 - 6 * place) & 63) as usize]));

@@ -96,7 +96,8 @@ impl Drawings {
         }
         let name = input.rsplit(['/', '\\']).next().unwrap_or_default();
         let stem = name.rsplit_once('.').map_or(name, |(stem, _)| stem);
-        let stem: String = stem.chars().map(|c| if c.is_alphanumeric() || "-_.".contains(c) { c } else { '_' }).collect();
+        let stem: String =
+            stem.chars().map(|c| if c.is_alphanumeric() || "-_.".contains(c) { c } else { '_' }).collect();
         Some(target.join(format!("{index:03}-{stem}.{}", if picture { "jpg" } else { "mp4" })))
     }
 }
@@ -157,7 +158,14 @@ impl Run<'_> {
         let (picture, live) = (matches!(opened, Opened::Picture(_)), opened.is_live());
         let drawing = self.drawings.of(index, &name, picture).map(|path| Drawing::new(path, picture));
         let tally = Tally::shared();
-        let outlet = ResultOutlet::new(index, &name, &self.model.classes(), self.results.writer(), drawing, tally.clone());
+        let outlet = ResultOutlet::new(
+            index,
+            &name,
+            &self.model.classes(),
+            self.results.writer(),
+            drawing,
+            tally.clone(),
+        );
         // Registered nowhere: the summary counts for itself.
         let metrics = PipelineMetrics::register(&mut Default::default()).camera(&name);
         let settings = if picture { &self.of_picture } else { &self.of_stream };
@@ -292,7 +300,9 @@ fn show(bar: &ProgressBar, length: Option<i64>, pts: i64, frames: u64) {
             let left = bar.elapsed().as_secs_f64() * (length - pts).max(0) as f64 / pts.max(1) as f64;
             bar.set_message(format!("{fps:.0} fps, {} left", minutes(left)));
         }
-        None => bar.set_message(format!("{frames} frames, {fps:.0} fps, {} so far", minutes(pts as f64 / 1e6))),
+        None => {
+            bar.set_message(format!("{frames} frames, {fps:.0} fps, {} so far", minutes(pts as f64 / 1e6)))
+        }
     }
 }
 

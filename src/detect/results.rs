@@ -28,14 +28,18 @@ impl OutFile {
         match path.metadata() {
             Ok(facts) if facts.is_dir() => return Err(io::ErrorKind::IsADirectory.into()),
             // Renaming something over it would take it away from everybody.
-            Ok(facts) if !facts.is_file() => return OpenOptions::new().write(true).open(path).map(Self::Device),
+            Ok(facts) if !facts.is_file() => {
+                return OpenOptions::new().write(true).open(path).map(Self::Device);
+            }
             _ => {}
         }
         // A link keeps being one.
         let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
-        let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let directory =
+            path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let aside = tempfile::Builder::new().prefix(&format!(".{name}.")).suffix(".part").tempfile_in(directory);
+        let aside =
+            tempfile::Builder::new().prefix(&format!(".{name}.")).suffix(".part").tempfile_in(directory);
         // Its name says nothing to whoever gave another.
         let aside = aside.map_err(|error| io::Error::from_raw_os_error(os_code(&error)))?;
         Ok(Self::Aside(aside, path))
@@ -71,7 +75,10 @@ impl Write for OutFile {
 
 /// The operating system's code, which `tempfile` wraps.
 fn os_code(error: &io::Error) -> i32 {
-    let inner = error.get_ref().and_then(|inner| inner.source()).and_then(|source| source.downcast_ref::<io::Error>());
+    let inner = error
+        .get_ref()
+        .and_then(|inner| inner.source())
+        .and_then(|source| source.downcast_ref::<io::Error>());
     error.raw_os_error().or_else(|| inner.and_then(io::Error::raw_os_error)).unwrap_or(0)
 }
 
@@ -132,7 +139,10 @@ impl ResultsFile {
     pub(crate) fn commit(self) -> Result<(), Failure> {
         self.check()?;
         let Self { path, writer } = self;
-        let target = std::mem::replace(&mut *writer.target.lock().unwrap_or_else(PoisonError::into_inner), Target::None);
+        let target = std::mem::replace(
+            &mut *writer.target.lock().unwrap_or_else(PoisonError::into_inner),
+            Target::None,
+        );
         let told = |error: &std::io::Error| cannot_write(path.as_deref(), error);
         match target {
             Target::None => Ok(()),
@@ -174,9 +184,9 @@ fn line(to: &mut impl Write, result: &FrameResult) -> std::io::Result<()> {
 /// A temporary file is for its owner alone; the result is for whom the umask says.
 fn readable_as_usual(file: &NamedTempFile) -> std::io::Result<()> {
     use std::os::unix::fs::PermissionsExt as _;
-    let probe = tempfile::Builder::new().permissions(std::fs::Permissions::from_mode(0o666)).tempfile_in(
-        file.path().parent().unwrap_or(Path::new(".")),
-    )?;
+    let probe = tempfile::Builder::new()
+        .permissions(std::fs::Permissions::from_mode(0o666))
+        .tempfile_in(file.path().parent().unwrap_or(Path::new(".")))?;
     let mode = probe.as_file().metadata()?.permissions();
     file.as_file().set_permissions(mode)
 }

@@ -113,12 +113,14 @@ impl Tally {
         let seen = if self.tracks.is_empty() {
             counts(self.labels.iter().map(|(label, n)| (label, *n)))
         } else {
-            let tracks = self.tracks.iter().map(|(label, ids)| (label, ids.len() as u64));
-            format!("{} ({tracks})", counts(tracks), self.tracks.values().map(BTreeSet::len).sum::<usize>())
+            let by_label = self.tracks.iter().map(|(label, ids)| (label, ids.len() as u64));
+            let all = self.tracks.values().map(BTreeSet::len).sum::<usize>() as u64;
+            format!("{} ({all} {})", counts(by_label), plural("track", all))
         };
-        let video = self.video.as_ref().map_or(String::new(), |video| {
-            format!(" {}x{} {}", video.width, video.height, video.codec)
-        });
+        let video = self
+            .video
+            .as_ref()
+            .map_or(String::new(), |video| format!(" {}x{} {}", video.width, video.height, video.codec));
         let mut text = format!(
             "{short}: {seen}\n  {} frames{video}, {:.1} fps; decode {:.1} ms, detect {:.1} ms, track {:.2} ms a frame",
             self.frames,
@@ -170,7 +172,8 @@ mod tests {
 
     #[test]
     fn counts_read_as_people_say_them() {
-        let labels = [("bus", 1), ("person", 4), ("bench", 2), ("teddy bear", 1)].map(|(l, n)| (l.to_owned(), n));
+        let labels =
+            [("bus", 1), ("person", 4), ("bench", 2), ("teddy bear", 1)].map(|(l, n)| (l.to_owned(), n));
         let text = counts(labels.iter().map(|(label, n)| (label, *n)));
         assert_eq!(text, "4 persons, 2 benches, 1 bus, 1 teddy bear");
         assert_eq!(counts(std::iter::empty()), "nothing detected");

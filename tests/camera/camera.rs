@@ -3,6 +3,9 @@
 //! It says on standard output, a line each: `port N` once it listens, `client` for each connection, `play` for
 //! each media a client sets up, `sent N` for each that has been sent to its end. It ends with its standard input.
 
+// A helper of tests: what can't go on says so and ends.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
 mod clip;
 
 use std::io::{Read as _, Write as _};
@@ -73,7 +76,8 @@ fn factory(options: &Options, clip: Arc<Clip>) -> server::RTSPMediaFactory {
         Codec::Jpeg => "rtpjpegpay",
     };
     let factory = server::RTSPMediaFactory::new();
-    factory.set_launch(&format!("( appsrc name=feed format=time max-buffers=4 ! {payloader} name=pay0 pt=96 )"));
+    factory
+        .set_launch(&format!("( appsrc name=feed format=time max-buffers=4 ! {payloader} name=pay0 pt=96 )"));
     factory.set_shared(false);
     factory.set_protocols(options.transports);
     if options.login.is_some() {
@@ -111,7 +115,9 @@ fn feed(source: &gst::Element, clip: Arc<Clip>, loops: u64, speed: f64) {
         let mut buffer = unit.copy();
         let buffer_ref = buffer.make_mut();
         let moved = |time: gst::ClockTime| {
-            gst::ClockTime::from_nseconds(((time + clip.length * round).nseconds() as f64 / speed).round() as u64)
+            gst::ClockTime::from_nseconds(
+                ((time + clip.length * round).nseconds() as f64 / speed).round() as u64
+            )
         };
         buffer_ref.set_pts(unit.pts().map(moved));
         buffer_ref.set_dts(unit.dts().map(moved));
@@ -167,7 +173,8 @@ fn options(mut args: impl Iterator<Item = String>) -> Result<Options, String> {
             }
             "--loops" => {
                 let given = value()?;
-                options.loops = if given == "forever" { 0 } else { given.parse().map_err(|_| wrong(&given))? };
+                options.loops =
+                    if given == "forever" { 0 } else { given.parse().map_err(|_| wrong(&given))? };
             }
             "--frames" => options.frames = value().and_then(|v| v.parse().map_err(|_| wrong(&v)))?,
             "--speed" => options.speed = value().and_then(|v| v.parse().map_err(|_| wrong(&v)))?,

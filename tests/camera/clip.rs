@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use gstreamer_rtsp_server::gst;
 use gst::prelude::*;
+use gstreamer_rtsp_server::gst;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Codec {
@@ -26,8 +26,12 @@ impl Clip {
     pub(crate) fn load(path: &Path, mjpeg: bool) -> Result<Self, Box<dyn std::error::Error>> {
         let codec = if mjpeg { Codec::Jpeg } else { codec_of(path)? };
         let middle = match codec {
-            Codec::H264 => "qtdemux ! h264parse config-interval=-1 ! video/x-h264,stream-format=byte-stream,alignment=au",
-            Codec::H265 => "qtdemux ! h265parse config-interval=-1 ! video/x-h265,stream-format=byte-stream,alignment=au",
+            Codec::H264 => {
+                "qtdemux ! h264parse config-interval=-1 ! video/x-h264,stream-format=byte-stream,alignment=au"
+            }
+            Codec::H265 => {
+                "qtdemux ! h265parse config-interval=-1 ! video/x-h265,stream-format=byte-stream,alignment=au"
+            }
             Codec::Jpeg => "decodebin ! videoconvert ! video/x-raw,format=I420 ! jpegenc quality=90",
         };
         let launch = format!("filesrc name=file ! {middle} ! appsink name=sink sync=false");
@@ -38,8 +42,10 @@ impl Clip {
         let (mut units, mut caps) = (Vec::new(), None);
         while let Some(sample) = sink.emit_by_name::<Option<gst::Sample>>("pull-sample", &[]) {
             let mut buffer = sample.buffer_owned().ok_or("a sample without a buffer")?;
-            let segment = sample.segment().and_then(|s| s.downcast_ref::<gst::ClockTime>()).ok_or("no segment")?;
-            let times = [buffer.pts(), buffer.dts()].map(|time| time.and_then(|time| segment.to_running_time(time)));
+            let segment =
+                sample.segment().and_then(|s| s.downcast_ref::<gst::ClockTime>()).ok_or("no segment")?;
+            let times =
+                [buffer.pts(), buffer.dts()].map(|time| time.and_then(|time| segment.to_running_time(time)));
             let writable = buffer.make_mut();
             writable.set_pts(times[0]);
             writable.set_dts(times[1]);
@@ -48,7 +54,8 @@ impl Clip {
         }
         pipeline.set_state(gst::State::Null)?;
         let caps = caps.ok_or_else(|| format!("{}: no video in it", path.display()))?;
-        let length = units.iter().filter_map(|unit| Some(unit.pts()? + unit.duration().unwrap_or_default())).max();
+        let length =
+            units.iter().filter_map(|unit| Some(unit.pts()? + unit.duration().unwrap_or_default())).max();
         Ok(Self { codec, caps, units, length: length.ok_or("no times in it")? })
     }
 }

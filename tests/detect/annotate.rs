@@ -1,7 +1,7 @@
 //! `--annotate`: what was seen, with boxes drawn.
 
 use super::*;
-use media::{H264, Make, decode};
+use media::{Make, decode};
 
 /// Mean difference of two frames on the lines of boxes, and away from boxes and captions.
 fn differences(a: &[u8], b: &[u8], width: usize, boxes: &[[usize; 4]]) -> (f64, f64) {
@@ -32,7 +32,12 @@ fn boxes(frame: &Frame) -> Vec<[usize; 4]> {
     let inside = |value: f64, side: u32| (value.round() as usize).min(side as usize - 1);
     let rect = |detection| {
         let [x_min, y_min, x_max, y_max] = frame.pixels(detection);
-        [inside(x_min, frame.width), inside(y_min, frame.height), inside(x_max, frame.width), inside(y_max, frame.height)]
+        [
+            inside(x_min, frame.width),
+            inside(y_min, frame.height),
+            inside(x_max, frame.width),
+            inside(y_max, frame.height),
+        ]
     };
     frame.detections.iter().map(rect).collect()
 }
@@ -42,7 +47,13 @@ fn a_drawn_video_has_every_frame_and_boxes_where_they_belong() {
     let folder = tempfile::tempdir().unwrap();
     let (short, drawn) = (folder.path().join("short.mp4"), folder.path().join("drawn.mp4"));
     // An odd width of chroma rows, which encoders pad.
-    let make = Make { frames: 25, size: (954, 540), encoder: "x264enc speed-preset=ultrafast quantizer=18 pass=quant ! h264parse", mux: "mp4mux", audio: false };
+    let make = Make {
+        frames: 25,
+        size: (954, 540),
+        encoder: "x264enc speed-preset=ultrafast quantizer=18 pass=quant ! h264parse",
+        mux: "mp4mux",
+        audio: false,
+    };
     make.from(&data("clips/udacity_solidWhiteRight.mp4"), &short);
     let output = detect(&[text(&short)], &["--annotate", text(&drawn)]);
     let said = stderr(&output);
@@ -74,7 +85,8 @@ fn a_drawn_picture_is_a_jpeg_and_several_inputs_fill_a_folder() {
     assert!(on > 150.0 && away < 12.0, "{on:.0} on the lines, {away:.0} away from them");
 
     let many = folder.path().join("many");
-    let output = detect(&[&bus, "/no/such.mp4", "test://ball?frames=5&size=320x240"], &["--annotate", text(&many)]);
+    let output =
+        detect(&[&bus, "/no/such.mp4", "test://ball?frames=5&size=320x240"], &["--annotate", text(&many)]);
     assert_eq!(output.status.code(), Some(1));
     assert_eq!(names_in(&many), ["000-bus.jpg", "002-ball_frames_5_size_320x240.mp4"]);
     assert_eq!(decode(&many.join("002-ball_frames_5_size_320x240.mp4")).frames.len(), 5);

@@ -43,14 +43,24 @@ fn all(folder: &Path) -> Vec<Bad> {
     let bad = |name, bytes, reason, advice| Bad { name, bytes, reason, advice, gives_lines: false };
     vec![
         bad("empty.mp4", vec![], "the file is empty", "copy it again"),
-        bad("prose.mp4", b"Not a film, but words.\n".repeat(40), "is not video", "Name a file that holds video"),
+        bad(
+            "prose.mp4",
+            b"Not a film, but words.\n".repeat(40),
+            "is not video",
+            "Name a file that holds video",
+        ),
         bad("sound.mp4", sound, "no video, only audio", "Name a file that holds video"),
         bad("cut-last.mp4", half(&index_last), "was cut off before its index", "copy or export it again"),
         Bad { gives_lines: true, ..bad("cut-first.mp4", half(&index_first), "cut off: ", "copy it again") },
         bad("cut.jpg", half(&jpeg), "the JPEG is cut off or damaged", "copy it again"),
         bad("cut.png", half(&wide), "30000x4 pixels", "scale it down"),
         bad("wide.png", wide, "30000x4 pixels; at most 16384 a side", "scale it down"),
-        bad("noise.jpg", [b"\xff\xd8\xff\xe0".as_slice(), &[7; 500]].concat(), "the JPEG is cut off or damaged", "copy it again"),
+        bad(
+            "noise.jpg",
+            [b"\xff\xd8\xff\xe0".as_slice(), &[7; 500]].concat(),
+            "the JPEG is cut off or damaged",
+            "copy it again",
+        ),
     ]
 }
 
@@ -75,7 +85,11 @@ fn each_says_what_is_wrong_and_disturbs_nobody() {
     for (file, path) in bad.iter().zip(&inputs[1..]) {
         let sentence = said.lines().find(|line| line.starts_with(&format!("sightline: {path}: ")));
         let sentence = sentence.unwrap_or_else(|| panic!("nothing of {path}:\n{said}"));
-        assert!(sentence.contains(file.reason) && sentence.contains(file.advice), "{}: {sentence}", file.name);
+        assert!(
+            sentence.contains(file.reason) && sentence.contains(file.advice),
+            "{}: {sentence}",
+            file.name
+        );
     }
     let of_folder = format!("{}: it is a directory; name the files in it", text(folder.path()));
     assert!(said.contains(&of_folder), "{said}");
@@ -103,5 +117,9 @@ fn holes_in_a_stream_are_counted() {
     std::fs::write(&holed, bytes).unwrap();
     let lines = lines(&[text(&holed)], &["--no-track"]);
     let counted = frames::check_order(&lines);
-    assert!(lines.len() as u64 <= counted && counted < 75 && lines.len() > 30, "{} of {counted}", lines.len());
+    assert!(
+        lines.len() as u64 <= counted && counted < 75 && lines.len() > 30,
+        "{} of {counted}",
+        lines.len()
+    );
 }

@@ -7,12 +7,22 @@ const FRAMES: u64 = 30;
 
 const KINDS: [(&str, &str, &str, bool); 8] = [
     ("h264-b.mp4", "x264enc speed-preset=superfast b-adapt=false bframes=3 ! h264parse", "mp4mux", true),
-    ("h265-b.mkv", "x265enc speed-preset=ultrafast option-string=bframes=3:b-adapt=0 ! h265parse", "matroskamux", false),
+    (
+        "h265-b.mkv",
+        "x265enc speed-preset=ultrafast option-string=bframes=3:b-adapt=0 ! h265parse",
+        "matroskamux",
+        false,
+    ),
     ("mpeg4.mp4", "avenc_mpeg4 bitrate=2000000 ! mpeg4videoparse", "mp4mux", true),
     ("mpeg4.avi", "avenc_mpeg4 bitrate=2000000 ! mpeg4videoparse", "avimux", false),
     ("mjpeg.avi", "jpegenc", "avimux", false),
     ("mjpeg.mov", "jpegenc", "qtmux", true),
-    ("h264.ts", "x264enc speed-preset=superfast b-adapt=false bframes=2 key-int-max=10 ! h264parse", "mpegtsmux", true),
+    (
+        "h264.ts",
+        "x264enc speed-preset=superfast b-adapt=false bframes=2 key-int-max=10 ! h264parse",
+        "mpegtsmux",
+        true,
+    ),
     ("h264.mkv", H264, "matroskamux", false),
 ];
 

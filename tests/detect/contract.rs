@@ -76,7 +76,9 @@ fn thresholds_and_classes_do_what_they_say() {
     let said = stderr(&unknown);
     assert_eq!(unknown.status.code(), Some(2), "{said}");
     assert!(said.contains("no class catt") && said.contains("person, bicycle, car"), "{said}");
-    for wrong in [["--confidence", "1.5"], ["--iou", "x"], ["--fps", "0"], ["--head", "yolo"], ["--imgsz", "0"]] {
+    for wrong in
+        [["--confidence", "1.5"], ["--iou", "x"], ["--fps", "0"], ["--head", "yolo"], ["--imgsz", "0"]]
+    {
         let output = detect(&[&bus], &wrong);
         assert_eq!(output.status.code(), Some(2), "{wrong:?}: {}", stderr(&output));
     }
@@ -92,7 +94,12 @@ fn classes_are_filtered_before_the_tracker() {
     };
     // With boats alone no track number is spent on cars.
     let cars = run("car");
-    let ids: Vec<_> = cars.iter().flat_map(|line| &line.detections).filter_map(|d| d.track.as_ref()).map(|t| t.id).collect();
+    let ids: Vec<_> = cars
+        .iter()
+        .flat_map(|line| &line.detections)
+        .filter_map(|d| d.track.as_ref())
+        .map(|t| t.id)
+        .collect();
     assert!(ids.contains(&1), "{ids:?}");
     assert!(cars.iter().flat_map(|line| &line.detections).all(|detection| detection.label == "car"));
 }
@@ -110,7 +117,15 @@ fn one_bad_input_leaves_the_others_alone() {
     let out = folder.path().join("out.jsonl");
     let (bus, zidane) = (picture("bus"), picture("zidane"));
     let output = sightline::output(&[
-        "detect", &bus, "/no/such/clip.mp4", &zidane, "ftp://x/y", "-m", &fast_model(), "--out", text(&out),
+        "detect",
+        &bus,
+        "/no/such/clip.mp4",
+        &zidane,
+        "ftp://x/y",
+        "-m",
+        &fast_model(),
+        "--out",
+        text(&out),
     ]);
     assert_eq!(output.status.code(), Some(1));
     let said = stderr(&output);
@@ -137,7 +152,11 @@ fn a_result_that_cannot_be_written_is_exit_5_and_leaves_nothing() {
     let run = |out: &str| sightline::output(&["detect", &bus, "-m", &model, "--out", out]);
     let nowhere = run("/no/such/folder/out.jsonl");
     assert_eq!(nowhere.status.code(), Some(5), "{}", stderr(&nowhere));
-    assert!(stderr(&nowhere).contains("/no/such/folder/out.jsonl: can't be written: No such file"), "{}", stderr(&nowhere));
+    assert!(
+        stderr(&nowhere).contains("/no/such/folder/out.jsonl: can't be written: No such file"),
+        "{}",
+        stderr(&nowhere)
+    );
 
     // A device that is always full, and is not replaced by a file.
     let full = run("/dev/full");
@@ -158,7 +177,10 @@ fn a_result_that_cannot_be_written_is_exit_5_and_leaves_nothing() {
         .unwrap();
     let said = stderr(&limited);
     assert_eq!(limited.status.code(), Some(5), "{said}");
-    assert!(said.contains("out.jsonl: can't be written: ") && said.contains("nothing was left behind"), "{said}");
+    assert!(
+        said.contains("out.jsonl: can't be written: ") && said.contains("nothing was left behind"),
+        "{said}"
+    );
     assert_eq!(names_in(folder.path()), ["out.jsonl"]);
     assert_eq!(std::fs::read_to_string(&out).unwrap(), "from yesterday\n");
 }
@@ -200,7 +222,14 @@ fn signals_end_it_with_their_own_codes_and_leave_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let (out, drawn) = (folder.path().join("out.jsonl"), folder.path().join("drawn.mp4"));
         let running = Sightline::spawn(command(&[
-            "detect", "test://ball?size=320x240", "-m", &fast_model(), "--out", text(&out), "--annotate", text(&drawn),
+            "detect",
+            "test://ball?size=320x240",
+            "-m",
+            &fast_model(),
+            "--out",
+            text(&out),
+            "--annotate",
+            text(&drawn),
         ]));
         // Drawing has begun, so frames are under way.
         sightline::wait_for("a drawing", || (names_in(folder.path()).len() == 2).then_some(()));

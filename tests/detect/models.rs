@@ -42,7 +42,10 @@ fn every_model_is_told_and_its_own_head_is_never_an_error() {
         for line in [format!("head      {head}"), "classes   80: person, bicycle, car".to_owned()] {
             assert!(words.lines().any(|said| said.starts_with(&line)), "{name}: {words}");
         }
-        assert!(words.contains(precision) && words.contains("images [") && words.contains("MB, runs on cpu"), "{words}");
+        assert!(
+            words.contains(precision) && words.contains("images [") && words.contains("MB, runs on cpu"),
+            "{words}"
+        );
         let json = inspect(&path, &[&flags[..], &["--output", "json"]].concat());
         let value: Value = serde_json::from_slice(&json.stdout).unwrap();
         assert_eq!(value["head"], head, "{name}");
@@ -72,7 +75,8 @@ fn every_model_is_told_and_its_own_head_is_never_an_error() {
 fn a_dynamic_model_runs_at_the_size_asked_for_height_first() {
     let (path, _) = given("yolov5n-dyn-fp32", &[]);
     let run = |more: &[&str]| {
-        let output = sightline::output(&[&["detect", &picture("bus"), "-m", &path, "--out", "-"], more].concat());
+        let output =
+            sightline::output(&[&["detect", &picture("bus"), "-m", &path, "--out", "-"], more].concat());
         assert!(output.status.success(), "{}", stderr(&output));
         frames::parse(&stdout(&output)).remove(0)
     };
@@ -81,19 +85,26 @@ fn a_dynamic_model_runs_at_the_size_asked_for_height_first() {
     let (upright, lying) = (run(&["--imgsz", "640x480"]), run(&["--imgsz", "160x640"]));
     assert!(people(&upright) >= 3, "{:?}", labels(&upright));
     assert!(people(&lying) < people(&upright), "{:?}", labels(&lying));
-    assert_eq!(run(&["--imgsz", "640"]).detections.len(), upright.detections.len(), "rectangular by the picture");
+    assert_eq!(
+        run(&["--imgsz", "640"]).detections.len(),
+        upright.detections.len(),
+        "rectangular by the picture"
+    );
     for (size, sentence) in [("384x600", "384x600"), ("100", "100")] {
         let refused = sightline::output(&["detect", &picture("bus"), "-m", &path, "--imgsz", size]);
         assert_eq!(refused.status.code(), Some(3), "{}", stderr(&refused));
         let side = sentence.rsplit('x').next().unwrap();
-        assert!(stderr(&refused).contains(&format!("--imgsz {side} is no multiple of the model's stride 32")));
+        assert!(
+            stderr(&refused).contains(&format!("--imgsz {side} is no multiple of the model's stride 32"))
+        );
     }
 }
 
 #[test]
 fn names_come_as_a_list_an_object_or_lines() {
     let folder = tempfile::tempdir().unwrap();
-    let list: Vec<String> = serde_json::from_slice(&std::fs::read(data("coco80_names.json")).unwrap()).unwrap();
+    let list: Vec<String> =
+        serde_json::from_slice(&std::fs::read(data("coco80_names.json")).unwrap()).unwrap();
     let mine: Vec<String> = list.iter().map(|name| format!("my {name}")).collect();
     let object: serde_json::Map<String, Value> =
         mine.iter().enumerate().map(|(id, name)| (id.to_string(), Value::from(name.as_str()))).collect();
@@ -104,7 +115,18 @@ fn names_come_as_a_list_an_object_or_lines() {
     ];
     let (path, _) = given("yolox_nano-416", &[]);
     let run = |names: &Path| {
-        sightline::output(&["detect", &picture("bus"), "-m", &path, "--names", text(names), "--out", "-", "--iou", "0.45"])
+        sightline::output(&[
+            "detect",
+            &picture("bus"),
+            "-m",
+            &path,
+            "--names",
+            text(names),
+            "--out",
+            "-",
+            "--iou",
+            "0.45",
+        ])
     };
     for (name, content) in &forms {
         let file = folder.path().join(name);
@@ -112,10 +134,23 @@ fn names_come_as_a_list_an_object_or_lines() {
         let output = run(&file);
         assert!(output.status.success(), "{name}: {}", stderr(&output));
         let lines = frames::parse(&stdout(&output));
-        assert_eq!(labels(&lines[0]), ["my bus", "my person", "my person", "my person", "my person"], "{name}");
+        assert_eq!(
+            labels(&lines[0]),
+            ["my bus", "my person", "my person", "my person", "my person"],
+            "{name}"
+        );
         // They override the model's own.
         let own = sightline::output(&[
-            "detect", &picture("bus"), "-m", &fast_model(), "--names", text(&file), "--classes", "my bus", "--out", "-",
+            "detect",
+            &picture("bus"),
+            "-m",
+            &fast_model(),
+            "--names",
+            text(&file),
+            "--classes",
+            "my bus",
+            "--out",
+            "-",
         ]);
         assert_eq!(labels(&frames::parse(&stdout(&own))[0]), ["my bus"]);
     }
@@ -123,7 +158,11 @@ fn names_come_as_a_list_an_object_or_lines() {
     std::fs::write(&few, "a\nb\n").unwrap();
     let output = run(&few);
     assert_eq!(output.status.code(), Some(3), "{}", stderr(&output));
-    assert!(stderr(&output).contains("there are 2 class names, but the model tells 80 classes apart"), "{}", stderr(&output));
+    assert!(
+        stderr(&output).contains("there are 2 class names, but the model tells 80 classes apart"),
+        "{}",
+        stderr(&output)
+    );
     let output = run(&folder.path().join("absent.txt"));
     assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
     assert!(stderr(&output).contains("absent.txt: No such file"), "{}", stderr(&output));
@@ -136,7 +175,11 @@ fn files_that_are_no_model_are_refused() {
     let cases: [(&str, Option<Vec<u8>>, &str); 5] = [
         ("absent.onnx", None, "there is no such file; check the path"),
         ("empty.onnx", Some(vec![]), "the file is empty; copy or export it again"),
-        ("cut.onnx", Some(model[..model.len() / 2].to_vec()), "it is no ONNX model that can be run, or it was cut off"),
+        (
+            "cut.onnx",
+            Some(model[..model.len() / 2].to_vec()),
+            "it is no ONNX model that can be run, or it was cut off",
+        ),
         ("prose.onnx", Some(b"Not a model.\n".repeat(99)), "it is no ONNX model that can be run"),
         ("jpeg.onnx", Some(std::fs::read(data("images/bus.jpg")).unwrap()), "copy or export it again"),
     ];
@@ -149,7 +192,10 @@ fn files_that_are_no_model_are_refused() {
         let output = sightline::output(&["detect", &picture("bus"), "-m", text(&path), "--out", text(&out)]);
         let said = stderr(&output);
         assert_eq!(output.status.code(), Some(3), "{said}");
-        assert!(said.starts_with(&format!("sightline: model {}: ", text(&path))) && said.contains(sentence), "{said}");
+        assert!(
+            said.starts_with(&format!("sightline: model {}: ", text(&path))) && said.contains(sentence),
+            "{said}"
+        );
         assert_eq!(said.lines().count(), 1, "one sentence: {said}");
         assert!(!out.exists());
         let inspected = inspect(text(&path), &[]);
@@ -161,15 +207,19 @@ fn files_that_are_no_model_are_refused() {
 #[test]
 fn models_that_are_not_understood_are_refused() {
     const TWO: &[(&str, &str)] = &[("names", "{0: 'cat', 1: 'dog'}")];
-    let made = |input: &'static [u64], output: &'static [u64], metadata: &'static [(&'static str, &'static str)]| {
-        Model { input, output, values: vec![], metadata }.to_bytes()
-    };
+    let made =
+        |input: &'static [u64], output: &'static [u64], metadata: &'static [(&'static str, &'static str)]| {
+            Model { input, output, values: vec![], metadata }.to_bytes()
+        };
     let cases = [
         (made(&[1, 3, 64, 64], &[1, 7, 7, 30], TWO), "no known head has such outputs: output0 [1, 7, 7, 30]"),
         (made(&[1, 1, 64, 64], &[1, 6, 84], TWO), "takes 1 channels; pictures have 3"),
         (made(&[1, 4, 64, 64], &[1, 6, 84], TWO), "takes 4 channels; pictures have 3"),
         (made(&[1, 3, 64, 64], &[1, 6, 84], &[]), "names no classes; give them with --names FILE"),
-        (made(&[1, 3, 64, 64], &[1, 9, 84], TWO), "there are 2 class names, but the model tells 5 classes apart"),
+        (
+            made(&[1, 3, 64, 64], &[1, 9, 84], TWO),
+            "there are 2 class names, but the model tells 5 classes apart",
+        ),
         (
             made(&[1, 3, 64, 64], &[1, 6, 84], &[("names", "{0: 'cat', 1: 'dog'}"), ("task", "segment")]),
             "the model's task is segment",
@@ -212,7 +262,8 @@ fn a_flood_of_boxes_is_bounded() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("flood.onnx");
     std::fs::write(&path, model.to_bytes()).unwrap();
-    let output = sightline::output(&["detect", &picture("bus"), "-m", text(&path), "--head", "yolov8", "--out", "-"]);
+    let output =
+        sightline::output(&["detect", &picture("bus"), "-m", text(&path), "--head", "yolov8", "--out", "-"]);
     assert!(output.status.success(), "{}", stderr(&output));
     let lines = frames::parse(&stdout(&output));
     assert!((100..=300).contains(&lines[0].detections.len()), "{}", lines[0].detections.len());

@@ -14,25 +14,27 @@ fn bus() -> (usize, usize, Vec<u8>) {
 
 /// An EXIF segment that says nothing but the orientation (CIPA DC-008): big-endian TIFF, one entry.
 fn with_orientation(jpeg: &[u8], orientation: u8) -> Vec<u8> {
-    let tiff = [
-        b"MM\0\x2a\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0".as_slice(),
-        &[orientation],
-        b"\0\0\0\0\0\0",
-    ]
-    .concat();
+    let tiff =
+        [b"MM\0\x2a\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0".as_slice(), &[orientation], b"\0\0\0\0\0\0"]
+            .concat();
     let exif = [b"Exif\0\0".as_slice(), &tiff].concat();
     let length = u16::try_from(exif.len() + 2).unwrap().to_be_bytes();
     [&jpeg[..2], b"\xff\xe1", &length, &exif, &jpeg[2..]].concat()
 }
 
 fn write_png(path: &Path, (w, h): (usize, usize), kind: png::ColorType, depth: png::BitDepth, raw: &[u8]) {
-    let mut encoder =
-        png::Encoder::new(BufWriter::new(File::create(path).unwrap()), u32::try_from(w).unwrap(), u32::try_from(h).unwrap());
+    let mut encoder = png::Encoder::new(
+        BufWriter::new(File::create(path).unwrap()),
+        u32::try_from(w).unwrap(),
+        u32::try_from(h).unwrap(),
+    );
     encoder.set_color(kind);
     encoder.set_depth(depth);
     if kind == png::ColorType::Indexed {
         // 6 levels a channel.
-        encoder.set_palette((0..216u8).flat_map(|i| [i / 36 * 51, i / 6 % 6 * 51, i % 6 * 51]).collect::<Vec<_>>());
+        encoder.set_palette(
+            (0..216u8).flat_map(|i| [i / 36 * 51, i / 6 % 6 * 51, i % 6 * 51]).collect::<Vec<_>>(),
+        );
     }
     encoder.write_header().unwrap().write_image_data(raw).unwrap();
 }
@@ -42,11 +44,13 @@ fn a_picture_is_one_line_without_tracks_and_turned_as_its_exif_says() {
     let folder = tempfile::tempdir().unwrap();
     // Shown by its bytes lying on its side: a camera that was held turned left says 6, "turn right to see".
     let (w, h, rgb) = bus();
-    let lying: Vec<u8> =
-        (0..w).flat_map(|y| (0..h).map(move |x| (x, y))).flat_map(|(x, y)| {
+    let lying: Vec<u8> = (0..w)
+        .flat_map(|y| (0..h).map(move |x| (x, y)))
+        .flat_map(|(x, y)| {
             let at = (x * w + (w - 1 - y)) * 3;
             [rgb[at], rgb[at + 1], rgb[at + 2]]
-        }).collect();
+        })
+        .collect();
     let image = jpeg_of(&lying, h, w);
     let turned = folder.path().join("turned.jpg");
     std::fs::write(&turned, with_orientation(&image, 6)).unwrap();
@@ -68,8 +72,10 @@ fn every_kind_of_png_is_read() {
     let folder = tempfile::tempdir().unwrap();
     let (w, h, rgb) = bus();
     let path = |name: &str| folder.path().join(name);
-    let grey: Vec<u8> =
-        rgb.chunks_exact(3).map(|p| ((u32::from(p[0]) * 77 + u32::from(p[1]) * 151 + u32::from(p[2]) * 28) >> 8) as u8).collect();
+    let grey: Vec<u8> = rgb
+        .chunks_exact(3)
+        .map(|p| ((u32::from(p[0]) * 77 + u32::from(p[1]) * 151 + u32::from(p[2]) * 28) >> 8) as u8)
+        .collect();
     let rgba: Vec<u8> = rgb.chunks_exact(3).flat_map(|p| [p[0], p[1], p[2], 255]).collect();
     let deep: Vec<u8> = rgb.iter().flat_map(|v| [*v, *v]).collect();
     let level = |v: u8| (u32::from(v) + 25) / 51;
@@ -81,18 +87,29 @@ fn every_kind_of_png_is_read() {
     write_png(&path("deep.png"), (w, h), ColorType::Rgb, BitDepth::Sixteen, &deep);
     write_png(&path("grey.png"), (w, h), ColorType::Grayscale, BitDepth::Eight, &grey);
     write_png(&path("palette.png"), (w, h), ColorType::Indexed, BitDepth::Eight, &palette);
-    let files = ["rgb.png", "rgba.png", "deep.png", "grey.png", "palette.png"].map(|name| text(&path(name)).to_owned());
+    let files = ["rgb.png", "rgba.png", "deep.png", "grey.png", "palette.png"]
+        .map(|name| text(&path(name)).to_owned());
     let lines = lines(&files.each_ref().map(String::as_str), &[]);
     assert_eq!(lines.len(), files.len());
     for line in &lines {
         assert_eq!((line.width, line.height), (810, 1080), "{}", line.camera);
         let seen = labels(line);
         // Grey or in few colours it is the same street.
-        assert!(seen.contains(&"bus") && seen.iter().filter(|label| **label == "person").count() >= 3, "{}: {seen:?}", line.camera);
+        assert!(
+            seen.contains(&"bus") && seen.iter().filter(|label| **label == "person").count() >= 3,
+            "{}: {seen:?}",
+            line.camera
+        );
     }
     for exact in &lines[1..3] {
-        let same = |a: &frames::Detection, b: &frames::Detection| a.fractions == b.fractions && a.confidence == b.confidence;
-        assert!(lines[0].detections.iter().zip(&exact.detections).all(|(a, b)| same(a, b)), "{}", exact.camera);
+        let same = |a: &frames::Detection, b: &frames::Detection| {
+            a.fractions == b.fractions && a.confidence == b.confidence
+        };
+        assert!(
+            lines[0].detections.iter().zip(&exact.detections).all(|(a, b)| same(a, b)),
+            "{}",
+            exact.camera
+        );
     }
 }
 
@@ -100,7 +117,8 @@ fn every_kind_of_png_is_read() {
 fn pictures_and_clips_come_from_the_web() {
     let folder = tempfile::tempdir().unwrap();
     let clip = folder.path().join("clip.mp4");
-    let make = media::Make { frames: 10, size: (480, 270), encoder: media::H264, mux: "mp4mux", audio: false };
+    let make =
+        media::Make { frames: 10, size: (480, 270), encoder: media::H264, mux: "mp4mux", audio: false };
     make.from(&data("clips/udacity_solidWhiteRight.mp4"), &clip);
     let server = Server::serve([
         ("/bus.jpg", std::fs::read(data("images/bus.jpg")).unwrap()),
@@ -118,12 +136,20 @@ fn pictures_and_clips_come_from_the_web() {
     assert_eq!(frames::check_order(&lines[1..]), 10);
     assert!(!said.contains("s3cret") && !stdout(&output).contains("s3cret"));
     // RFC 7617: ann:s3cret.
-    assert!(server.requests().iter().any(|head| head.to_ascii_lowercase().contains("authorization: basic yw5uonmzy3jlda==")));
+    assert!(
+        server
+            .requests()
+            .iter()
+            .any(|head| head.to_ascii_lowercase().contains("authorization: basic yw5uonmzy3jlda=="))
+    );
 
     let nobody = detect(&["http://127.0.0.1:9/x.jpg"], &[]);
     assert_eq!(nobody.status.code(), Some(1));
     let said = stderr(&nobody);
-    assert!(said.contains("http://127.0.0.1:9/x.jpg: it does not answer: ") && said.contains("check the address"), "{said}");
+    assert!(
+        said.contains("http://127.0.0.1:9/x.jpg: it does not answer: ") && said.contains("check the address"),
+        "{said}"
+    );
 }
 
 #[test]
@@ -135,8 +161,21 @@ fn a_certificate_that_nobody_vouches_for_is_told() {
         command
     };
     let made = run(&[
-        "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", "key.pem", "-out", "cert.pem", "-days", "2", "-subj",
-        "/CN=localhost", "-addext", "subjectAltName=DNS:localhost",
+        "req",
+        "-x509",
+        "-newkey",
+        "rsa:2048",
+        "-nodes",
+        "-keyout",
+        "key.pem",
+        "-out",
+        "cert.pem",
+        "-days",
+        "2",
+        "-subj",
+        "/CN=localhost",
+        "-addext",
+        "subjectAltName=DNS:localhost",
     ])
     .output()
     .expect("openssl");

@@ -53,7 +53,15 @@ fn frame_lines_are_tracked_as_detect_does() {
     let (alone, tracked) = (folder.path().join("alone.jsonl"), folder.path().join("tracked.jsonl"));
     // The tracker sees weak detections too.
     let output = sightline::output(&[
-        "detect", text(&clip), "-m", &fast_model(), "--no-track", "--confidence", "0.1", "--out", text(&alone),
+        "detect",
+        text(&clip),
+        "-m",
+        &fast_model(),
+        "--no-track",
+        "--confidence",
+        "0.1",
+        "--out",
+        text(&alone),
     ]);
     assert!(output.status.success(), "{}", stderr(&output));
     let output = sightline::output(&["track", text(&alone), "--out", text(&tracked)]);
@@ -63,7 +71,11 @@ fn frame_lines_are_tracked_as_detect_does() {
     assert_eq!(tracked.len(), 40);
     let ids = |frames: &[Frame]| -> Vec<Vec<(String, Option<u64>)>> {
         let of = |frame: &Frame| {
-            frame.detections.iter().map(|d| (d.label.clone(), d.track.as_ref().map(|track| track.id))).collect()
+            frame
+                .detections
+                .iter()
+                .map(|d| (d.label.clone(), d.track.as_ref().map(|track| track.id)))
+                .collect()
         };
         frames.iter().map(of).collect()
     };
@@ -95,7 +107,8 @@ fn what_cannot_be_tracked_is_told() {
     let (code, said) = run(Path::new("/no/such/dets.txt"), &VIDEO);
     assert_eq!(code, Some(1), "{said}");
     assert!(said.contains("/no/such/dets.txt: No such file"), "{said}");
-    let output = sightline::output(&[&["track", text(&dets), "--out", "/no/such/out.txt"], &VIDEO[..]].concat());
+    let output =
+        sightline::output(&[&["track", text(&dets), "--out", "/no/such/out.txt"], &VIDEO[..]].concat());
     assert_eq!(output.status.code(), Some(5), "{}", stderr(&output));
     let output = sightline::output(&[&["track", text(&dets), "--out", "/dev/full"], &VIDEO[..]].concat());
     assert_eq!(output.status.code(), Some(5), "{}", stderr(&output));

@@ -66,12 +66,16 @@ impl Camera {
     fn wait_for<T: std::str::FromStr>(&mut self, with: &str) -> T {
         let deadline = Instant::now() + Duration::from_secs(60);
         loop {
-            let found = self.lines.lock().unwrap().iter().find_map(|line| line.strip_prefix(with)?.parse().ok());
+            let found =
+                self.lines.lock().unwrap().iter().find_map(|line| line.strip_prefix(with)?.parse().ok());
             if let Some(found) = found {
                 return found;
             }
             let ended = self.child.try_wait().expect("its state");
-            assert!(ended.is_none() && Instant::now() < deadline, "the test camera said no {with:?}: {ended:?}");
+            assert!(
+                ended.is_none() && Instant::now() < deadline,
+                "the test camera said no {with:?}: {ended:?}"
+            );
             std::thread::park_timeout(Duration::from_millis(20));
         }
     }

@@ -42,7 +42,9 @@ fn answer(client: TcpStream, body: &[u8], authorization: Option<&str>) -> std::i
         let Some((name, value)) = line.split_once(':') else { continue };
         match name.to_ascii_lowercase().as_str() {
             "authorization" => given = Some(value.trim().to_owned()),
-            "range" => from = value.trim().strip_prefix("bytes=").and_then(|r| r.split('-').next()?.parse().ok()),
+            "range" => {
+                from = value.trim().strip_prefix("bytes=").and_then(|r| r.split('-').next()?.parse().ok())
+            }
             _ => {}
         }
     }

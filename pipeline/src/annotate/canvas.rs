@@ -1,7 +1,7 @@
 //! A frame's I420 copy, drawn on plane by plane: what was not drawn over stays bit-identical.
 
 use opencv::core::{Mat, Point, Rect, Scalar, ToInputOutputArray};
-use opencv::imgproc::{self, FONT_HERSHEY_SIMPLEX, FILLED, LINE_8, LINE_AA};
+use opencv::imgproc::{self, FILLED, FONT_HERSHEY_SIMPLEX, LINE_8, LINE_AA};
 
 use super::AnnotateError;
 use crate::frame::{HostPlanes, PixelFormat};
@@ -54,7 +54,11 @@ impl Canvas {
     /// Draws boxes and captions.
     pub(super) fn draw(&mut self, marks: &[Mark]) -> Result<(), AnnotateError> {
         let style = Style::of(self.height);
-        let sizes = [(self.width, self.height, 1), (self.width / 2, self.height / 2, 2), (self.width / 2, self.height / 2, 2)];
+        let sizes = [
+            (self.width, self.height, 1),
+            (self.width / 2, self.height / 2, 2),
+            (self.width / 2, self.height / 2, 2),
+        ];
         for (index, (plane, (w, h, divisor))) in self.planes.iter_mut().zip(sizes).enumerate() {
             let mut mat = Mat::new_rows_cols_with_data_mut(h as i32, w as i32, plane.as_mut_slice())?;
             let value = |mark: &Mark| Scalar::all(f64::from(yuv(mark.rgb)[index]));
@@ -115,7 +119,8 @@ impl Style {
         letters: bool,
     ) -> Result<(), AnnotateError> {
         let mut base = 0;
-        let text = imgproc::get_text_size(&mark.caption, FONT_HERSHEY_SIMPLEX, self.scale, self.stroke, &mut base)?;
+        let text =
+            imgproc::get_text_size(&mark.caption, FONT_HERSHEY_SIMPLEX, self.scale, self.stroke, &mut base)?;
         let (field_w, field_h) = (text.width + 6, text.height + base + 4);
         let [x_min, y_min, ..] = mark.rect;
         let left = x_min.min(width as i32 - field_w).max(0);
@@ -125,7 +130,17 @@ impl Style {
         if letters {
             let ink = Scalar::all(if yuv(mark.rgb)[0] > 140 { 20.0 } else { 235.0 });
             let at = Point::new(left + 3, top + text.height + 2);
-            imgproc::put_text(mat, &mark.caption, at, FONT_HERSHEY_SIMPLEX, self.scale, ink, self.stroke, LINE_AA, false)?;
+            imgproc::put_text(
+                mat,
+                &mark.caption,
+                at,
+                FONT_HERSHEY_SIMPLEX,
+                self.scale,
+                ink,
+                self.stroke,
+                LINE_AA,
+                false,
+            )?;
         }
         Ok(())
     }

@@ -70,8 +70,18 @@ fn caption(detection: &Detection, label: &str, track: Option<&TrackRef>) -> Stri
 /// One colour a track, or a class where nothing is tracked: well apart from each other, in R, G, B.
 fn colour(detection: &Detection, track: Option<&TrackRef>) -> [u8; 3] {
     const COLOURS: [[u8; 3]; 12] = [
-        [230, 57, 70], [42, 157, 143], [244, 162, 97], [69, 123, 219], [155, 93, 229], [233, 196, 106],
-        [0, 187, 249], [241, 91, 181], [106, 190, 48], [255, 112, 30], [0, 150, 199], [190, 149, 255],
+        [230, 57, 70],
+        [42, 157, 143],
+        [244, 162, 97],
+        [69, 123, 219],
+        [155, 93, 229],
+        [233, 196, 106],
+        [0, 187, 249],
+        [241, 91, 181],
+        [106, 190, 48],
+        [255, 112, 30],
+        [0, 150, 199],
+        [190, 149, 255],
     ];
     let index = track.map_or(u64::from(detection.class_id), |track| track.id);
     COLOURS[usize::try_from(index % COLOURS.len() as u64).unwrap_or(0)]

@@ -10,7 +10,11 @@ use crate::frame::Planes;
 use crate::lane::Tracked;
 
 /// Draws on a copy of a picture and writes it.
-pub fn write_picture(path: &Path, tracked: &Tracked<'_>, label: &dyn Fn(u32) -> String) -> Result<(), AnnotateError> {
+pub fn write_picture(
+    path: &Path,
+    tracked: &Tracked<'_>,
+    label: &dyn Fn(u32) -> String,
+) -> Result<(), AnnotateError> {
     let failed = |reason: String| AnnotateError::Write { path: path.to_owned(), reason };
     let Planes::Host(picture) = &tracked.frame.planes else {
         return Err(AnnotateError::Draw("the picture is in device memory".into()));
@@ -33,7 +37,10 @@ pub fn write_picture(path: &Path, tracked: &Tracked<'_>, label: &dyn Fn(u32) -> 
     drop(mat);
     let format = turbojpeg::PixelFormat::RGB;
     let image = turbojpeg::Image { pixels: rgb.as_slice(), width, pitch: width * 3, height, format };
-    let jpeg = turbojpeg::compress(image, 92, turbojpeg::Subsamp::None).map_err(|error| failed(error.to_string()))?;
+    let jpeg = turbojpeg::compress(image, 92, turbojpeg::Subsamp::None)
+        .map_err(|error| failed(error.to_string()))?;
     let aside = Aside::of(path);
-    std::fs::write(aside.path(), &jpeg).and_then(|()| aside.keep(path)).map_err(|error| failed(error.to_string()))
+    std::fs::write(aside.path(), &jpeg)
+        .and_then(|()| aside.keep(path))
+        .map_err(|error| failed(error.to_string()))
 }

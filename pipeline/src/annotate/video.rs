@@ -29,9 +29,9 @@ impl VideoWriter {
         let failed = |reason: String| AnnotateError::Write { path: path.to_owned(), reason };
         let pipeline = gst::Pipeline::new();
         let make = |factory: &str| {
-            gst::ElementFactory::make(factory)
-                .build()
-                .map_err(|_| failed(format!("GStreamer has no {factory}; install gstreamer1.0-plugins-bad and -good")))
+            gst::ElementFactory::make(factory).build().map_err(|_| {
+                failed(format!("GStreamer has no {factory}; install gstreamer1.0-plugins-bad and -good"))
+            })
         };
         // As much ahead as one frame: the encoder holds the detector back, not the memory.
         let source = gst_app::AppSrc::builder().format(gst::Format::Time).block(true).max_buffers(2).build();
@@ -61,7 +61,11 @@ impl VideoWriter {
     }
 
     /// Draws a frame and appends it.
-    pub fn frame(&mut self, tracked: &Tracked<'_>, label: &dyn Fn(u32) -> String) -> Result<(), AnnotateError> {
+    pub fn frame(
+        &mut self,
+        tracked: &Tracked<'_>,
+        label: &dyn Fn(u32) -> String,
+    ) -> Result<(), AnnotateError> {
         let Planes::Host(picture) = &tracked.frame.planes else {
             return Err(AnnotateError::Draw("the frame is in device memory".into()));
         };

@@ -40,10 +40,9 @@ impl Thresholds {
     pub fn of(camera: &Camera, names: &[String], track: bool) -> Result<Self, UnknownClass> {
         let id = |name: &str| {
             let found = names.iter().position(|known| known == name);
-            found.and_then(|id| u32::try_from(id).ok()).ok_or_else(|| UnknownClass {
-                name: name.to_owned(),
-                known: names.join(", "),
-            })
+            found
+                .and_then(|id| u32::try_from(id).ok())
+                .ok_or_else(|| UnknownClass { name: name.to_owned(), known: names.join(", ") })
         };
         let detect = &camera.detect;
         let mut confidence = vec![detect.confidence; names.len()];
@@ -56,6 +55,15 @@ impl Thresholds {
             true => None,
             false => Some(detect.classes.iter().map(|name| id(name)).collect::<Result<_, _>>()?),
         };
+        // Zones and lines are for readers, but a name that never comes would wait there unseen.
+        let placed = camera
+            .zones
+            .iter()
+            .map(|zone| &zone.classes)
+            .chain(camera.lines.iter().map(|line| &line.classes));
+        for name in placed.flatten() {
+            id(name)?;
+        }
         let lowest = confidence.iter().copied().fold(detect.confidence, f32::min);
         Ok(Self {
             floor: if track { lowest.min(TRACKER_LOW) } else { lowest },
@@ -105,5 +113,71 @@ impl Thresholds {
     pub fn shows(&self, detection: &Detection) -> bool {
         let wanted = self.confidence.get(detection.class_id as usize).copied();
         detection.confidence >= wanted.unwrap_or(self.floor)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use sightline_schema::{Box2d, Line, Mask, Point};
+
+    use super::*;
+
+    const NAMES: [&str; 3] = ["person", "car", "bus"];
+
+    fn thresholds(camera: &Camera) -> Result<Thresholds, UnknownClass> {
+        Thresholds::of(camera, &NAMES.map(str::to_owned), true)
+    }
+
+    fn detection(class_id: u32, confidence: f32, [x_min, y_min, x_max, y_max]: [f32; 4]) -> Detection {
+        Detection { class_id, confidence, box2d: Box2d { x_min, y_min, x_max, y_max } }
+    }
+
+    #[test]
+    fn the_tracker_sees_more_than_the_output_shows() {
+        let mut camera = Camera::new("a", "test://ball");
+        camera.detect.class_confidence.insert("car".into(), 0.6);
+        let thresholds = thresholds(&camera).unwrap();
+        assert!(thresholds.floor() <= 0.1);
+        let whole = [0.1, 0.1, 0.5, 0.5];
+        assert!(
+            thresholds.keeps(&detection(0, 0.12, whole)) && !thresholds.shows(&detection(0, 0.12, whole))
+        );
+        assert!(thresholds.shows(&detection(0, 0.25, whole)));
+        assert!(!thresholds.shows(&detection(1, 0.5, whole)) && thresholds.shows(&detection(1, 0.6, whole)));
+    }
+
+    #[test]
+    fn masks_and_areas_count_before_the_tracker() {
+        let mut camera = Camera::new("a", "test://ball");
+        camera.detect.min_area = Some(0.01);
+        camera.detect.max_area = Some(0.5);
+        let corner = [[0.0, 0.5], [0.5, 0.5], [0.5, 1.0], [0.0, 1.0]].map(|[x, y]| Point { x, y });
+        camera.masks.push(Mask { id: "corner".into(), polygon: corner.to_vec() });
+        let thresholds = thresholds(&camera).unwrap();
+        // The anchor is the middle of the lower edge: at 0.25, 0.4 it is outside the mask, at 0.25, 0.8 inside.
+        assert!(thresholds.keeps(&detection(0, 0.9, [0.1, 0.1, 0.4, 0.4])));
+        assert!(!thresholds.keeps(&detection(0, 0.9, [0.1, 0.1, 0.4, 0.8])));
+        assert!(!thresholds.keeps(&detection(0, 0.9, [0.6, 0.1, 0.65, 0.15])));
+        assert!(!thresholds.keeps(&detection(0, 0.9, [0.0, 0.0, 1.0, 0.9])));
+    }
+
+    #[test]
+    fn an_unknown_class_lists_the_known_ones_wherever_it_stands() {
+        let mut camera = Camera::new("a", "test://ball");
+        camera.detect.classes.push("cat".into());
+        let error = thresholds(&camera).unwrap_err().to_string();
+        assert!(error.contains("cat") && error.contains("person, car, bus"), "{error}");
+        camera.detect.classes = vec!["bus".into()];
+        assert!(thresholds(&camera).unwrap().wants_class(2) && !thresholds(&camera).unwrap().wants_class(0));
+        let (from, to) = (Point { x: 0.0, y: 0.5 }, Point { x: 1.0, y: 0.5 });
+        camera.lines.push(Line {
+            id: "l".into(),
+            name: String::new(),
+            from,
+            to,
+            classes: vec!["dog".into()],
+        });
+        assert!(thresholds(&camera).unwrap_err().to_string().contains("dog"));
     }
 }

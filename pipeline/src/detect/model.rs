@@ -12,7 +12,9 @@ use sha2::{Digest as _, Sha256};
 use sightline_schema::ModelFacts;
 
 use super::device::{Device, DeviceChoice};
-use super::facts::{Element, ImageSize, ModelDescription, ModelPlan, Overrides, Refusal, TensorFacts, understand};
+use super::facts::{
+    Element, ImageSize, ModelDescription, ModelPlan, Overrides, Refusal, TensorFacts, understand,
+};
 use super::head::Head;
 use super::inspect::Inspection;
 use super::runtime::{self, RuntimeError};
@@ -63,14 +65,15 @@ impl Model {
         let environment = runtime::environment(options.runtime.as_deref())?;
         let (session, device) = first_session(environment, options)?;
         let description = describe(&session);
-        let plan = understand(&description, &overrides(options)).map_err(|refusal| ModelError::Refused {
-            path: options.path.display().to_string(),
-            refusal,
-        })?;
+        let plan = understand(&description, &overrides(options))
+            .map_err(|refusal| ModelError::Refused { path: options.path.display().to_string(), refusal })?;
         // Where streams decide, the square stands for them.
         let shown = plan.fixed_input().unwrap_or_else(|| plan.input_for((1, 1)));
         let facts = ModelFacts {
-            name: options.path.file_stem().map_or_else(String::new, |stem| stem.to_string_lossy().into_owned()),
+            name: options
+                .path
+                .file_stem()
+                .map_or_else(String::new, |stem| stem.to_string_lossy().into_owned()),
             sha256: Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect(),
             head: plan.head.as_str().to_owned(),
             input: [shown.height, shown.width],
@@ -202,7 +205,8 @@ fn describe(session: &Session) -> ModelDescription {
             Some(TensorElementType::Int64) => Element::I64,
             other => Element::Other(other.map_or_else(|| "no tensor".to_owned(), |ty| ty.to_string())),
         };
-        let dims = kind.tensor_shape().map(|shape| shape.iter().map(|dim| u64::try_from(*dim).ok()).collect());
+        let dims =
+            kind.tensor_shape().map(|shape| shape.iter().map(|dim| u64::try_from(*dim).ok()).collect());
         TensorFacts { name: name.to_owned(), element, dims: dims.unwrap_or_default() }
     };
     let metadata = session.metadata().ok();

@@ -38,8 +38,11 @@ fn load(path: Option<&Path>) -> Result<Environment, RuntimeError> {
     // A library of the wrong kind makes the loader panic in its version check.
     std::panic::catch_unwind(|| {
         let builder = ort::init_from(&path).map_err(|error| error.to_string())?;
-        let environment =
-            builder.with_name("sightline").with_telemetry(false).build().map_err(|error| error.to_string())?;
+        let environment = builder
+            .with_name("sightline")
+            .with_telemetry(false)
+            .build()
+            .map_err(|error| error.to_string())?;
         // What goes wrong comes back as an error; its own log would say it again, in its own words.
         environment.set_log_level(LogLevel::Fatal);
         Ok(environment)

@@ -56,7 +56,9 @@ impl DetectSession {
         thresholds: &Thresholds,
     ) -> Result<(Vec<Detection>, DetectTimes), ModelError> {
         let Planes::Host(planes) = planes else {
-            return Err(ModelError::Internal("a frame in device memory came to a session on the host".into()));
+            return Err(ModelError::Internal(
+                "a frame in device memory came to a session on the host".into(),
+            ));
         };
         let source = (planes.width, planes.height);
         let input = self.plan.input_for(source);
@@ -93,13 +95,21 @@ impl DetectSession {
                     self.letterboxes.remove(0);
                 }
                 let source = (planes.width, planes.height);
-                self.letterboxes.push(Letterbox::new(source, planes.format, planes.colour, input, self.plan.preprocess));
+                self.letterboxes.push(Letterbox::new(
+                    source,
+                    planes.format,
+                    planes.colour,
+                    input,
+                    self.plan.preprocess,
+                ));
                 self.letterboxes.len() - 1
             }
         };
         self.tensor.resize(tensor_len(input), 0.0);
         if let Some(letterbox) = self.letterboxes.get_mut(index) {
-            letterbox.write(planes, &mut self.tensor).map_err(|error| ModelError::Internal(error.to_string()))?;
+            letterbox
+                .write(planes, &mut self.tensor)
+                .map_err(|error| ModelError::Internal(error.to_string()))?;
         }
         if self.plan.element == Element::F16 {
             self.half.resize(self.tensor.len(), f16::ZERO);
@@ -218,5 +228,7 @@ fn values<'o>(
 
 fn labels<'o>(outputs: &'o SessionOutputs<'_>, name: &str) -> Result<&'o [i64], ModelError> {
     let labels = outputs.get(name).and_then(|output| output.try_extract_tensor::<i64>().ok());
-    labels.map(|(_, labels)| labels).ok_or_else(|| ModelError::Internal(format!("output {name} holds no labels")))
+    labels
+        .map(|(_, labels)| labels)
+        .ok_or_else(|| ModelError::Internal(format!("output {name} holds no labels")))
 }

@@ -159,7 +159,8 @@ fn turned(picture: Rgb, orientation: u32) -> Rgb {
             pixels.extend_from_slice(picture.pixels.get(at..at + 3).unwrap_or(&[0; 3]));
         }
     }
-    let (width, height) = if swapped { (picture.height, picture.width) } else { (picture.width, picture.height) };
+    let (width, height) =
+        if swapped { (picture.height, picture.width) } else { (picture.width, picture.height) };
     Rgb { width, height, pixels }
 }
 

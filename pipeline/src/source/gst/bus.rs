@@ -19,9 +19,10 @@ pub(super) fn explain(error: &glib::Error, debug: Option<&str>, options: &GstOpt
             gst::StreamError::TypeNotFound | gst::StreamError::WrongType => {
                 (ErrorCode::NoVideo, format!("{address} is not video"))
             }
-            gst::StreamError::CodecNotFound => {
-                (ErrorCode::CodecUnsupported, format!("no decoder for what {address} holds: {}", error.message()))
-            }
+            gst::StreamError::CodecNotFound => (
+                ErrorCode::CodecUnsupported,
+                format!("no decoder for what {address} holds: {}", error.message()),
+            ),
             gst::StreamError::Demux | gst::StreamError::Decode | gst::StreamError::Format => {
                 (ErrorCode::Corrupt, undecodable(&address, first_line(error.message(), debug), options))
             }
@@ -32,12 +33,20 @@ pub(super) fn explain(error: &glib::Error, debug: Option<&str>, options: &GstOpt
         };
     }
     if error.kind::<gst::CoreError>() == Some(gst::CoreError::MissingPlugin) {
-        return (ErrorCode::CodecUnsupported, format!("no decoder for what {address} holds: {}", error.message()));
+        return (
+            ErrorCode::CodecUnsupported,
+            format!("no decoder for what {address} holds: {}", error.message()),
+        );
     }
     (ErrorCode::Internal, format!("{address}: {}", error.message()))
 }
 
-fn resource(kind: gst::ResourceError, message: &str, debug: &str, options: &GstOptions) -> (ErrorCode, String) {
+fn resource(
+    kind: gst::ResourceError,
+    message: &str,
+    debug: &str,
+    options: &GstOptions,
+) -> (ErrorCode, String) {
     let address = subject(options);
     let says = |words: &str| debug.contains(words) || message.contains(words);
     if says("Unauthorized") || says("(401)") || says("Forbidden") || says("(403)") {
@@ -48,7 +57,10 @@ fn resource(kind: gst::ResourceError, message: &str, debug: &str, options: &GstO
         return (ErrorCode::AuthFailed, message);
     }
     if says("TLS") || says("certificate") {
-        return (ErrorCode::TlsFailed, format!("{address}: no secure connection: {}", first_line(message, "")));
+        return (
+            ErrorCode::TlsFailed,
+            format!("{address}: no secure connection: {}", first_line(message, "")),
+        );
     }
     if says("Service Unavailable") || says("(503)") || says("(453)") || says("Not Enough Bandwidth") {
         return (ErrorCode::Rejected, format!("{address} accepts no further session"));
@@ -58,17 +70,24 @@ fn resource(kind: gst::ResourceError, message: &str, debug: &str, options: &GstO
     }
     if options.address.kind() == Kind::Rtsp && says("Failed to connect. (Generic error)") {
         // All that GStreamer tells of a refused connection and of an unknown host.
-        return (ErrorCode::Unreachable, format!("{address} can't be connected to: refused, or no such host"));
+        return (
+            ErrorCode::Unreachable,
+            format!("{address} can't be connected to: refused, or no such host"),
+        );
     }
     match kind {
         gst::ResourceError::NotAuthorized => {
             (ErrorCode::AuthFailed, format!("{address} refuses the user or the password"))
         }
-        gst::ResourceError::NotFound if options.address.kind() == Kind::Rtsp && !says("Not found") && !says("404") => {
+        gst::ResourceError::NotFound
+            if options.address.kind() == Kind::Rtsp && !says("Not found") && !says("404") =>
+        {
             (ErrorCode::Unreachable, format!("{address} does not answer: {message}"))
         }
         gst::ResourceError::NotFound => (ErrorCode::NotFound, format!("{address} does not exist")),
-        gst::ResourceError::OpenRead | gst::ResourceError::OpenReadWrite if says("Not Found") || says("404") => {
+        gst::ResourceError::OpenRead | gst::ResourceError::OpenReadWrite
+            if says("Not Found") || says("404") =>
+        {
             (ErrorCode::NotFound, format!("{address} does not exist"))
         }
         gst::ResourceError::OpenRead | gst::ResourceError::OpenReadWrite | gst::ResourceError::Read

@@ -30,7 +30,9 @@ impl Tap {
         let Some(pad) = decoder.static_pad("sink") else { return };
         let tap = self.clone();
         let kinds = gst::PadProbeType::BUFFER | gst::PadProbeType::EVENT_DOWNSTREAM;
-        pad.add_probe(kinds, move |_, info| guarded(&tap.learned, gst::PadProbeReturn::Ok, || tap.probe(info)));
+        pad.add_probe(kinds, move |_, info| {
+            guarded(&tap.learned, gst::PadProbeReturn::Ok, || tap.probe(info))
+        });
     }
 
     fn probe(&self, info: &gst::PadProbeInfo<'_>) -> gst::PadProbeReturn {
@@ -83,5 +85,7 @@ pub(super) fn is_video_decoder(element: &gst::Element) -> bool {
     let Some(factory) = element.factory() else { return false };
     let class = factory.metadata("klass").unwrap_or_default();
     // `decodebin3` and friends are "Generic/Bin/Decoder"; parsers and demuxers are neither.
-    class.contains("Decoder") && (class.contains("Video") || class.contains("Image")) && !class.contains("Bin")
+    class.contains("Decoder")
+        && (class.contains("Video") || class.contains("Image"))
+        && !class.contains("Bin")
 }

@@ -42,8 +42,10 @@ pub(super) fn build(
             if media.as_deref().is_some_and(|media| media.starts_with("video/")) {
                 lock(&tap.learned).saw_video = true;
                 if pad.link(&target).is_err() {
-                    lock(&tap.learned).error =
-                        Some((ErrorCode::CodecUnsupported, "the decoded video can't be read here".to_owned()));
+                    lock(&tap.learned).error = Some((
+                        ErrorCode::CodecUnsupported,
+                        "the decoded video can't be read here".to_owned(),
+                    ));
                 }
             }
         });

@@ -3,6 +3,7 @@
 mod bus;
 mod decoder;
 mod file;
+mod log;
 mod planes;
 mod rtsp;
 mod test_pattern;
@@ -75,6 +76,7 @@ pub struct GstSource {
 
 /// Loads GStreamer once; an error says what is missing.
 pub fn init() -> Result<(), String> {
+    log::install();
     gst::init().map_err(|error| format!("GStreamer can't start: {error}"))?;
     for (element, package) in [
         ("appsink", "gstreamer1.0-plugins-base"),
@@ -92,6 +94,9 @@ pub fn init() -> Result<(), String> {
 impl GstSource {
     /// Builds the pipeline and sets it going. What is wrong with the stream itself comes from the first pull.
     pub fn open(options: GstOptions, units: SharedAccessUnits) -> Result<Self, StreamError> {
+        if let Some(credentials) = options.address.credentials() {
+            log::keep_secret(credentials);
+        }
         let internal = |message: String| StreamError::new(ErrorCode::Internal, &options.camera, message);
         let pipeline = gst::Pipeline::new();
         let sink = planes::app_sink(options.real_time);
@@ -123,7 +128,9 @@ impl GstSource {
         };
         // A failed state change leaves its reason on the bus.
         if source.pipeline.set_state(gst::State::Playing).is_err() {
-            return Err(source.bus_error().unwrap_or_else(|| source.error(ErrorCode::Internal, "can't be opened")));
+            return Err(source
+                .bus_error()
+                .unwrap_or_else(|| source.error(ErrorCode::Internal, "can't be opened")));
         }
         Ok(source)
     }
@@ -150,10 +157,12 @@ impl GstSource {
         if let Some((code, message)) = told {
             return Some(self.error(code, message));
         }
-        while let Some(message) = self.bus.pop_filtered(&[gst::MessageType::Error, gst::MessageType::Warning]) {
+        while let Some(message) = self.bus.pop_filtered(&[gst::MessageType::Error, gst::MessageType::Warning])
+        {
             match message.view() {
                 gst::MessageView::Error(error) => {
-                    let (code, message) = bus::explain(&error.error(), error.debug().as_deref(), &self.options);
+                    let (code, message) =
+                        bus::explain(&error.error(), error.debug().as_deref(), &self.options);
                     return Some(self.error(code, message));
                 }
                 gst::MessageView::Warning(warning) => {

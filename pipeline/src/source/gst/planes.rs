@@ -70,7 +70,8 @@ impl Caps {
     ) -> Result<Planes, String> {
         let caps = caps.ok_or("a picture came without a description")?;
         if self.caps.as_ref().is_none_or(|known| known.as_ref() != caps) {
-            self.info = Some(VideoInfo::from_caps(caps).map_err(|_| format!("unreadable video caps {caps}"))?);
+            self.info =
+                Some(VideoInfo::from_caps(caps).map_err(|_| format!("unreadable video caps {caps}"))?);
             self.caps = Some(caps.to_owned());
         }
         let info = self.info.as_ref().ok_or("a picture came without a description")?;
@@ -86,11 +87,17 @@ impl Caps {
         Ok(Planes::Host(HostPlanes { format, colour, width, height, strides, data: Arc::new(Mapped(frame)) }))
     }
 
-    pub(super) fn video(&self, codec: Option<&str>, decoder: Option<&str>, keyframes_only: bool) -> VideoFacts {
+    pub(super) fn video(
+        &self,
+        codec: Option<&str>,
+        decoder: Option<&str>,
+        keyframes_only: bool,
+    ) -> VideoFacts {
         let info = self.info.as_ref();
-        let fps = info.map(|info| info.fps()).filter(|fps| fps.denom() != 0).map_or(0.0, |fps| {
-            f64::from(fps.numer()) / f64::from(fps.denom())
-        });
+        let fps = info
+            .map(|info| info.fps())
+            .filter(|fps| fps.denom() != 0)
+            .map_or(0.0, |fps| f64::from(fps.numer()) / f64::from(fps.denom()));
         VideoFacts {
             codec: codec.unwrap_or("raw").to_owned(),
             width: info.map_or(0, VideoInfo::width),

@@ -97,7 +97,8 @@ fn link_decoding(
         "JPEG" => &["rtpjpegdepay", "jpegdec"],
         "MP4V-ES" => &["rtpmp4vdepay", "mpeg4videoparse", "avdec_mpeg4"],
         other => {
-            let message = format!("the camera sends {other}, which is not read; set it to H.264, H.265 or MJPEG");
+            let message =
+                format!("the camera sends {other}, which is not read; set it to H.264, H.265 or MJPEG");
             return Err((ErrorCode::CodecUnsupported, message));
         }
     };
@@ -112,7 +113,8 @@ fn link_decoding(
     gst::Element::link_many(&chain).map_err(|error| internal(error.to_string()))?;
     if let (Some(first), Some(last)) = (chain.first(), chain.last()) {
         last.link(convert).map_err(|error| internal(error.to_string()))?;
-        let target = first.static_pad("sink").ok_or_else(|| internal("a depayloader without a sink".into()))?;
+        let target =
+            first.static_pad("sink").ok_or_else(|| internal("a depayloader without a sink".into()))?;
         pad.link(&target).map_err(|error| internal(error.to_string()))?;
     }
     for element in chain.iter().rev() {

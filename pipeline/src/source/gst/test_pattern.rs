@@ -8,12 +8,18 @@ use url::Url;
 use super::{GstOptions, make};
 
 /// `videotestsrc`'s names for patterns, plus `junction`-free defaults: `smpte` when none is named.
-pub(super) fn build(pipeline: &gst::Pipeline, options: &GstOptions, sink: &gst_app::AppSink) -> Result<(), String> {
+pub(super) fn build(
+    pipeline: &gst::Pipeline,
+    options: &GstOptions,
+    sink: &gst_app::AppSink,
+) -> Result<(), String> {
     let uri = Url::parse(options.address.uri()).map_err(|error| format!("{}: {error}", options.address))?;
     let pattern = uri.host_str().unwrap_or("smpte");
     let (mut size, mut fps, mut frames) = ((1280, 720), 25, -1);
     for (key, value) in uri.query_pairs() {
-        let bad = || format!("{}: {key}={value} is not understood; give size=WxH, fps=N, frames=N", options.address);
+        let bad = || {
+            format!("{}: {key}={value} is not understood; give size=WxH, fps=N, frames=N", options.address)
+        };
         match key.as_ref() {
             "size" => {
                 let (w, h) = value.split_once('x').ok_or_else(bad)?;
