@@ -132,13 +132,15 @@ def loss(points, strides, raw, truths, ignored):
         if len(ignore):
             care[((points[:, None] > ignore[:, 1:3]) & (points[:, None] < ignore[:, 3:5])).all(-1).any(1)] = 0
         if len(truth):
+            # Told apart here are the one good place and its neighbours, the hardest part: it counts twice.
+            care[((points[:, None] > truth[:, 1:3]) & (points[:, None] < truth[:, 3:5])).all(-1).any(1)] = 2
             with torch.no_grad():
                 mine, owner, good, peak = assign(points, box.detach(), logit.detach().sigmoid(), truth)
                 # Only places whose box NMS would fold into the best one may score: anything else would stay
                 # as a second detection of the same object.
                 same = overlap(box[mine], box[peak])[0]
                 target[mine, truth[owner, 0].long()] = good * (same >= 0.8)
-                care[mine] = ((same >= 0.8) | (same < 0.7)).float()
+                care[mine] = 2.0 * ((same >= 0.8) | (same < 0.7))
             want, weight = truth[owner, 1:5], good
             iou, hull = overlap(box[mine], want)
             centre = ((box[mine][:, :2] + box[mine][:, 2:] - want[:, :2] - want[:, 2:]) / 2).square().sum(-1)

@@ -170,7 +170,7 @@ fn compare(
                 met += 1;
             }
             None => {
-                wrong.push(format!("missing: {} {} at {:?}", object.class, object.confidence, object.rect))
+                wrong.push(format!("missing: {} {} at {:?}", object.class, object.confidence, object.rect));
             }
         }
     }

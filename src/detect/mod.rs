@@ -301,7 +301,7 @@ fn show(bar: &ProgressBar, length: Option<i64>, pts: i64, frames: u64) {
             bar.set_message(format!("{fps:.0} fps, {} left", minutes(left)));
         }
         None => {
-            bar.set_message(format!("{frames} frames, {fps:.0} fps, {} so far", minutes(pts as f64 / 1e6)))
+            bar.set_message(format!("{frames} frames, {fps:.0} fps, {} so far", minutes(pts as f64 / 1e6)));
         }
     }
 }

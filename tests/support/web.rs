@@ -43,7 +43,7 @@ fn answer(client: TcpStream, body: &[u8], authorization: Option<&str>) -> std::i
         match name.to_ascii_lowercase().as_str() {
             "authorization" => given = Some(value.trim().to_owned()),
             "range" => {
-                from = value.trim().strip_prefix("bytes=").and_then(|r| r.split('-').next()?.parse().ok())
+                from = value.trim().strip_prefix("bytes=").and_then(|r| r.split('-').next()?.parse().ok());
             }
             _ => {}
         }
