@@ -28,6 +28,7 @@ def export(model, path):
     }.items():
         entry = graph.metadata_props.add()
         entry.key, entry.value = key, value
+    graph.graph.output[0].type.tensor_type.shape.dim[1].dim_value = 4 + len(CLASSES)  # the exporter lost it
     onnx.checker.check_model(graph)
     onnx.save(graph, part)
     check(model, part)

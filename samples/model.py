@@ -101,11 +101,16 @@ def overlap(a, b):
     return both / (area_a + area_b - both + 1e-7), hull
 
 
+def inside(points, rows):
+    """Which points lie in which boxes of rows (class, x0, y0, x1, y1), [points, rows]."""
+    return ((points[:, None] > rows[:, 1:3]) & (points[:, None] < rows[:, 3:5])).all(-1)
+
+
 def assign(points, boxes, scores, truth, top=8):
     """Task-aligned assignment (Feng et al. 2021): each true object takes the places inside it that are best by
     score and IoU together. Returns the taken places, and for each its object, how good it is, 0..1, and which of
     the taken places is its object's best."""
-    within = ((points > truth[:, None, 1:3]) & (points < truth[:, None, 3:5])).all(-1)
+    within = inside(points, truth).T
     places = within.any(0).nonzero()[:, 0]
     if not len(places):
         return places, places, places.float(), places
@@ -129,11 +134,10 @@ def loss(points, strides, raw, truths, ignored):
     total_score = total_box = total_weight = 0.0
     for box, logit, truth, ignore in zip(boxes, logits, truths, ignored):
         target, care = torch.zeros_like(logit), torch.ones_like(logit[:, 0])
-        if len(ignore):
-            care[((points[:, None] > ignore[:, 1:3]) & (points[:, None] < ignore[:, 3:5])).all(-1).any(1)] = 0
+        # Inside an object its one good place is told from its neighbours, the hardest part: it counts twice.
+        care[inside(points, truth).any(1)] = 2
+        care[inside(points, ignore).any(1)] = 0
         if len(truth):
-            # Told apart here are the one good place and its neighbours, the hardest part: it counts twice.
-            care[((points[:, None] > truth[:, 1:3]) & (points[:, None] < truth[:, 3:5])).all(-1).any(1)] = 2
             with torch.no_grad():
                 mine, owner, good, peak = assign(points, box.detach(), logit.detach().sigmoid(), truth)
                 # Only places whose box NMS would fold into the best one may score: anything else would stay

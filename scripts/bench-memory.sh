@@ -2,12 +2,15 @@
 # What one more 720p camera by RTSP costs in memory: `sightline up` with few cameras and with many, once their
 # resident memory has settled. A measurement, not a test.
 #
-#   scripts/bench-memory.sh [CLIP [MODEL]]       environment: FEW=1 MANY=9 SECONDS_EACH=40 TARGET=target/release
+# With as many cameras as cores, decoders run with one thread each; fewer would flatter the difference.
+#
+#   scripts/bench-memory.sh [CLIP [MODEL]]       environment: FEW=2 MANY=10 SECONDS_EACH=40 TARGET=target/release
 set -eu
 root=$(cd "$(dirname "$0")/.." && pwd)
 clip=${1:-$root/samples/junction.mp4}
 model=${2:-$root/samples/junction.onnx}
-few=${FEW:-1} many=${MANY:-9} seconds=${SECONDS_EACH:-40} target=${TARGET:-$root/target/release}
+few=${FEW:-2} many=${MANY:-10} seconds=${SECONDS_EACH:-40} target=${TARGET:-$root/target/release}
+[ -n "${TARGET:-}" ] || cargo build --manifest-path "$root/Cargo.toml" --release --locked --bin sightline --example test-camera
 work=$(mktemp -d)
 camera= process=
 cleanup() {

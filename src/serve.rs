@@ -91,55 +91,98 @@ pub(crate) struct Work<'a> {
 }
 
 /// Runs cameras until a signal, or their end. `watch` runs beside them.
-pub(crate) fn run(service: &Service, work: Work<'_>, watch: impl FnOnce(&Shutdown) + Send) -> Outcome {
+pub(crate) fn run(service: &Service, mut work: Work<'_>, watch: impl FnOnce(&Shutdown) + Send) -> Outcome {
     for camera in &work.cameras {
         service.metrics.camera(&camera.id);
     }
     if work.cameras.is_empty() {
         tracing::warn!("there is no camera to run");
     }
-    let plan = Plan::new(work.cameras, work.model, &work.options).map_err(refused)?;
+    let plan = Plan::new(std::mem::take(&mut work.cameras), work.model, &work.options).map_err(refused)?;
     if !service.wait_for_kafka(&work.settings, &work.topics)? {
         return ended(service, 0);
     }
     let linger = if work.publishing.low_latency { LOW_LATENCY_LINGER_MS } else { LINGER_MS };
-    let producer = Arc::new(Producer::new(&work.settings, linger).map_err(Failure::failed)?);
-    service.health.set("kafka", Condition::Ready);
-    let publisher =
-        Publisher::new(producer.clone(), work.topics, service.metrics.clone(), service.shutdown.clone());
-    let fleet =
-        Fleet::start(plan, work.model, &work.options, &publisher, &service.metrics, &service.shutdown)
-            .map_err(refused)?;
-    service.health.set("cameras", Condition::Ready);
-    let (given_up, fatal) = std::thread::scope(|scope| {
-        let link = scope.spawn(|| follow_link(service, &producer));
+    std::thread::scope(|scope| {
         let watching = scope.spawn(|| watch(&service.shutdown));
-        fleet.wait();
-        if !work.ends {
-            // Recorded cameras may all have ended; the process is still there to be asked.
-            while !service.shutdown.wait_timeout(Duration::from_secs(3600)) {}
-        }
-        service.health.shutting_down();
+        let outcome = loop {
+            let run = Run { service, plan: plan.clone(), work: &work, linger };
+            match run.until_stopped() {
+                Ok(Ended::Stopped { given_up }) => break ended(service, given_up),
+                // New claims begin new epochs, by which readers see what was lost.
+                Ok(Ended::Fatal(fault)) => tracing::error!("{fault}; all cameras are claimed anew"),
+                Err(failure) => break Err(failure),
+            }
+        };
         service.shutdown.set(Cause::Finished);
-        let (_, given_up) = fleet.stop();
-        // Panics of these two lose nothing.
-        let (fatal, _) = (link.join().ok().flatten(), watching.join());
-        (given_up, fatal)
-    });
-    match fatal {
-        // A new process has a new epoch, by which readers see what was lost.
-        Some(fault) => Err(Failure::failed(format!("{fault}; start it again"))),
-        None => ended(service, given_up),
+        // A panic of the table loses nothing.
+        let _ = watching.join();
+        outcome
+    })
+}
+
+/// How a run with one Kafka client ended.
+enum Ended {
+    Stopped {
+        given_up: usize,
+    },
+    /// The client can't go on: it forgot, or the broker did, where the order stood.
+    Fatal(KafkaFault),
+}
+
+/// All cameras on one Kafka client.
+struct Run<'a> {
+    service: &'a Service,
+    plan: Plan,
+    work: &'a Work<'a>,
+    linger: u32,
+}
+
+impl Run<'_> {
+    fn until_stopped(self) -> Result<Ended, Failure> {
+        let Self { service, plan, work, linger } = self;
+        // Of this run alone: a client that can't go on ends it, and not the process.
+        let stop = Shutdown::new();
+        let producer = Arc::new(Producer::new(&work.settings, linger).map_err(Failure::failed)?);
+        service.health.set("kafka", Condition::Ready);
+        let (topics, metrics) = (work.topics.clone(), service.metrics.clone());
+        let publisher = Publisher::new(producer.clone(), topics, metrics, stop.clone());
+        let fleet = Fleet::start(plan, work.model, &work.options, &publisher, &service.metrics, &stop)
+            .map_err(refused)?;
+        service.health.set("cameras", Condition::Ready);
+        std::thread::scope(|scope| {
+            let link = scope.spawn(|| follow_link(service, &producer, &stop));
+            fleet.wait();
+            if work.ends {
+                stop.set(Cause::Finished);
+            }
+            // Recorded cameras may all have ended; the process is still there to be asked.
+            stop.wait();
+            if service.shutdown.is_set() || work.ends {
+                service.health.shutting_down();
+            }
+            let (_, given_up) = fleet.stop();
+            // A panic of the follower loses nothing.
+            match link.join().ok().flatten() {
+                Some(fault) if !service.shutdown.is_set() => Ok(Ended::Fatal(fault)),
+                _ => Ok(Ended::Stopped { given_up }),
+            }
+        })
     }
 }
 
-/// Readiness follows the link to Kafka, until the process stops. A client that can't go on stops it.
-fn follow_link(service: &Service, producer: &Producer) -> Option<KafkaFault> {
+/// Readiness follows the link to Kafka, until the process or the run stops. A client that can't go on stops the run.
+fn follow_link(service: &Service, producer: &Producer, stop: &Shutdown) -> Option<KafkaFault> {
+    const LOOK: Duration = Duration::from_millis(500);
     let mut down = false;
-    while !service.shutdown.wait_timeout(Duration::from_millis(500)) {
+    while !stop.is_set() {
+        if service.shutdown.wait_timeout(LOOK) {
+            stop.set(service.shutdown.cause().unwrap_or(Cause::Finished));
+            break;
+        }
         if let Some(fault) = producer.fatal() {
             service.health.set("kafka", Condition::NotReady(fault.to_string()));
-            service.shutdown.set(Cause::Finished);
+            stop.set(Cause::Finished);
             return Some(fault);
         }
         match producer.link() {

@@ -51,6 +51,7 @@ pub struct FleetOptions {
 }
 
 /// A camera, checked against the model, ready to be claimed.
+#[derive(Clone)]
 struct Ready {
     camera: Camera,
     stream: StreamSpec,
@@ -59,6 +60,7 @@ struct Ready {
 }
 
 /// Cameras that were checked against a model, before anything is claimed or opened.
+#[derive(Clone)]
 pub struct Plan {
     disabled: Vec<Camera>,
     ready: Vec<Ready>,

@@ -146,12 +146,18 @@ impl Drop for VideoWriter {
 /// and calls the question an error on standard error.
 fn end_behind(encode: &gst::Element) {
     let (Some(sink), Some(source)) = (encode.static_pad("sink"), encode.static_pad("src")) else { return };
-    sink.add_probe(gst::PadProbeType::EVENT_DOWNSTREAM, move |_, info| match &info.data {
-        Some(gst::PadProbeData::Event(event)) if event.type_() == gst::EventType::Eos => {
-            source.push_event(event.clone());
-            gst::PadProbeReturn::Drop
+    sink.add_probe(gst::PadProbeType::EVENT_DOWNSTREAM, move |_, info| {
+        let is_end = info.event().is_some_and(|event| event.type_() == gst::EventType::Eos);
+        match info.data.take() {
+            Some(gst::PadProbeData::Event(event)) if is_end => {
+                source.push_event(event);
+                gst::PadProbeReturn::Handled
+            }
+            other => {
+                info.data = other;
+                gst::PadProbeReturn::Ok
+            }
         }
-        _ => gst::PadProbeReturn::Ok,
     });
 }
 
