@@ -15,7 +15,7 @@ from scene import Scene
 from traffic import CLASSES, FPS, HEIGHT, WIDTH
 from video import Writer
 
-SEED = 22  # train.py uses seeds from 1000 up
+SEED = 10  # train.py uses seeds from 1000 up
 SECONDS = 30
 
 

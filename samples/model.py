@@ -140,11 +140,11 @@ def loss(points, strides, raw, truths, ignored):
         if len(truth):
             with torch.no_grad():
                 mine, owner, good, peak = assign(points, box.detach(), logit.detach().sigmoid(), truth)
-                # Only places whose box NMS would fold into the best one may score: anything else would stay
-                # as a second detection of the same object.
+                # Only places whose box NMS (at 0.7) would surely fold into the best one may score: anything else
+                # would stay as a second detection of the same object.
                 same = overlap(box[mine], box[peak])[0]
-                target[mine, truth[owner, 0].long()] = good * (same >= 0.8)
-                care[mine] = 2.0 * ((same >= 0.8) | (same < 0.7))
+                target[mine, truth[owner, 0].long()] = good * (same >= 0.88)
+                care[mine] = 2.0 * ((same >= 0.88) | (same < 0.8))
             want, weight = truth[owner, 1:5], good
             iou, hull = overlap(box[mine], want)
             centre = ((box[mine][:, :2] + box[mine][:, 2:] - want[:, :2] - want[:, 2:]) / 2).square().sum(-1)

@@ -23,7 +23,7 @@ BIKE_Y = {"west": 293, "east": 507}
 
 # The signal cycle is as long as the sample clip. Phases: main road, side road, everybody on foot.
 CYCLE = 30.0
-GREEN = {"main": (0.0, 10.0), "side": (12.5, 18.5), "walk": (21.0, 23.5)}
+GREEN = {"main": (0.0, 10.0), "side": (12.5, 18.5), "walk": (20.8, 22.6)}
 
 
 @dataclass
@@ -85,8 +85,8 @@ def routes():
     up, low, left, right = MAIN[0] - 28, MAIN[1] + 28, SIDE[0] - 28, SIDE[1] + 28
     half = 17
     walk = {PERSON: 0.050}
-    # Who waits stands between the two lanes of the path to be crossed, or short of it.
-    wait_x, wait_y = (SIDE[0] - 12, SIDE[1] + 12), (MAIN[0] - 58, MAIN[1] + 58)
+    # Who waits stands short of the footpath to be crossed, out of the way of those who walk along it.
+    wait_x, wait_y = (SIDE[0] - WALK + 4, SIDE[1] + WALK - 4), (MAIN[0] - WALK - 10, MAIN[1] + WALK + 34)
     for y in (up, low):
         made.append(make_route([(w, y + half), (e, y + half)], 0, walk, "walk", [(wait_x[0], y + half)]))
         made.append(make_route([(e, y - half), (w, y - half)], 0, walk, "walk", [(wait_x[1], y - half)]))

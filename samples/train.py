@@ -113,7 +113,7 @@ def train(pictures, steps, model, size=8, rate=2e-3, seed=0):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cache", type=Path, default=Path("/tmp/sightline-samples"))
-    parser.add_argument("--steps", type=int, default=4000)
+    parser.add_argument("--steps", type=int, default=8000)
     parser.add_argument("--start", type=Path)
     parser.add_argument("--seed", type=int, default=0, help="another one for each go, so that other pictures come together")
     parser.add_argument("--threads", type=int, default=2)

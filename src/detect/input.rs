@@ -8,6 +8,7 @@ use sightline_pipeline::error::StreamError;
 use sightline_pipeline::frame::{Frame, HostPlanes, Planes};
 use sightline_pipeline::source::Source;
 use sightline_pipeline::source::address::{Address, AddressError, Kind};
+use sightline_pipeline::source::container;
 use sightline_pipeline::source::gst::{GstOptions, GstSource, SharedAccessUnits, shared_access_units};
 use sightline_pipeline::source::picture::{self, PictureKind};
 use sightline_schema::{ErrorCode, Skipped, Timestamp, Transport};
@@ -44,6 +45,11 @@ impl Opened {
 impl Input {
     pub(crate) fn parse(given: &str) -> Result<Self, AddressError> {
         Address::parse(given).map(|address| Self { address })
+    }
+
+    /// The file promises more than it holds.
+    pub(crate) fn is_cut_off(&self) -> bool {
+        self.address.path().is_some_and(|path| container::missing(&path).is_some())
     }
 
     pub(crate) fn address(&self) -> &Address {
@@ -178,7 +184,7 @@ pub(crate) fn told(address: &Address, error: &StreamError) -> String {
         return error.to_string();
     }
     let advice = match error.code() {
-        ErrorCode::Corrupt => "The file is damaged or cut off: copy or export it again",
+        ErrorCode::Corrupt | ErrorCode::Timeout => "The file is damaged or cut off: copy or export it again",
         ErrorCode::NoVideo => "Name a file that holds video",
         ErrorCode::CodecUnsupported => "Convert it, as in `ffmpeg -i FILE -c:v libx264 OUT.mp4`",
         _ => error.code().advice().trim_end_matches('.'),

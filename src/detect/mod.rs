@@ -257,16 +257,12 @@ impl Run<'_> {
         bar.finish_and_clear();
         tally.lock().unwrap_or_else(std::sync::PoisonError::into_inner).video(source.video());
         let stopped = stopped.map_err(|error| Failure::failed(input::told(input.address(), &error)))?;
-        // A file that promised more than it held was cut off.
-        if let (Stopped::SourceEnded, Some(length)) = (stopped, length) {
-            let missing = length - last_pts;
-            if missing > 1_000_000 && missing > length / 20 {
-                return Err(Failure::failed(format!(
-                    "{name}: cut off: {:.1} s of its {:.1} s could be read; copy it again, or accept what was found",
-                    last_pts as f64 / 1e6,
-                    length as f64 / 1e6
-                )));
-            }
+        if stopped == Stopped::SourceEnded && input.is_cut_off() {
+            let read = last_pts as f64 / 1e6;
+            let of = length.map_or(String::new(), |length| format!(" of its {:.1} s", length as f64 / 1e6));
+            return Err(Failure::failed(format!(
+                "{name}: cut off: {read:.1} s{of} could be read; copy it again, or accept what was found"
+            )));
         }
         Ok(())
     }

@@ -38,10 +38,10 @@ impl OutFile {
         let directory =
             path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let name = path.file_name().unwrap_or_default().to_string_lossy();
+        // Told before the name aside comes into it, which says nothing to whoever gave another.
+        directory.metadata()?;
         let aside =
-            tempfile::Builder::new().prefix(&format!(".{name}.")).suffix(".part").tempfile_in(directory);
-        // Its name says nothing to whoever gave another.
-        let aside = aside.map_err(|error| io::Error::from_raw_os_error(os_code(&error)))?;
+            tempfile::Builder::new().prefix(&format!(".{name}.")).suffix(".part").tempfile_in(directory)?;
         Ok(Self::Aside(aside, path))
     }
 
@@ -71,15 +71,6 @@ impl Write for OutFile {
             Self::Device(file) => file.flush(),
         }
     }
-}
-
-/// The operating system's code, which `tempfile` wraps.
-fn os_code(error: &io::Error) -> i32 {
-    let inner = error
-        .get_ref()
-        .and_then(|inner| inner.source())
-        .and_then(|source| source.downcast_ref::<io::Error>());
-    error.raw_os_error().or_else(|| inner.and_then(io::Error::raw_os_error)).unwrap_or(0)
 }
 
 /// Writes lines, from whatever thread has the next.

@@ -5,7 +5,7 @@ use media::{H264, Make};
 
 const FRAMES: u64 = 30;
 
-const KINDS: [(&str, &str, &str, bool); 8] = [
+const KINDS: [(&str, &str, &str, bool); 6] = [
     ("h264-b.mp4", "x264enc speed-preset=superfast b-adapt=false bframes=3 ! h264parse", "mp4mux", true),
     (
         "h265-b.mkv",
@@ -13,8 +13,6 @@ const KINDS: [(&str, &str, &str, bool); 8] = [
         "matroskamux",
         false,
     ),
-    ("mpeg4.mp4", "avenc_mpeg4 bitrate=2000000 ! mpeg4videoparse", "mp4mux", true),
-    ("mpeg4.avi", "avenc_mpeg4 bitrate=2000000 ! mpeg4videoparse", "avimux", false),
     ("mjpeg.avi", "jpegenc", "avimux", false),
     ("mjpeg.mov", "jpegenc", "qtmux", true),
     (
@@ -34,7 +32,42 @@ fn clips(folder: &Path) -> Vec<String> {
         Make { frames: FRAMES, size: (480, 270), encoder, mux, audio }.from(&clip, &to);
         text(&to).to_owned()
     };
-    KINDS.map(make).to_vec()
+    let mut files = KINDS.map(make).to_vec();
+    // MPEG-4 part 2, with B-frames and with sound that goes on for longer.
+    for name in ["mpeg4.mp4", "mpeg4.avi"] {
+        let to = folder.join(name);
+        let made = std::process::Command::new("ffmpeg")
+            .args([
+                "-v",
+                "error",
+                "-i",
+                text(&clip),
+                "-f",
+                "lavfi",
+                "-i",
+                "sine=d=4",
+                "-frames:v",
+                &FRAMES.to_string(),
+            ])
+            .args([
+                "-vf",
+                "scale=480:270",
+                "-c:v",
+                "mpeg4",
+                "-b:v",
+                "2M",
+                "-bf",
+                "2",
+                "-c:a",
+                "mp2",
+                text(&to),
+            ])
+            .output()
+            .expect("ffmpeg");
+        assert!(made.status.success(), "{}", stderr(&made));
+        files.push(text(&to).to_owned());
+    }
+    files
 }
 
 #[test]
@@ -51,10 +84,10 @@ fn every_codec_and_container_gives_exactly_its_frames() {
         assert_eq!(frames::check_order(&lines), FRAMES, "{file}");
         assert!(lines.iter().all(|line| line.skipped.is_empty() && line.camera == *file), "{file}");
         assert!(lines.iter().all(|line| (line.width, line.height) == (480, 270)), "{file}");
-        // 25 frames a second, whatever clock the container has.
+        // 25 frames a second, whatever clock the container has; AVI has none, and B-frames blur the ends.
         let long = lines.last().unwrap().pts_us - lines[0].pts_us;
         let expected = (FRAMES as i64 - 1) * 40_000;
-        assert!((long - expected).abs() < 60_000, "{file}: {long} µs, not {expected}");
+        assert!((long - expected).abs() < 100_000, "{file}: {long} µs, not {expected}");
     }
 
     let sampled = detect(&files, &["--no-track", "--fps", "5"]);

@@ -55,8 +55,21 @@ fn every_model_is_told_and_its_own_head_is_never_an_error() {
         assert!(value.get("refused").is_none(), "{name}");
         for asked in ["yolov8", "yolov5", "yolox", "end2end", "detr"] {
             let answer = inspect(&path, &[&flags[..], &["--head", asked]].concat());
+            if (head, asked) == ("yolox", "yolov5") {
+                // Decoded heads with objectness and one anchor a cell have YOLOX's shape.
+                continue;
+            }
             if asked == head {
                 assert!(answer.status.success(), "{name} is {asked}: {}", stdout(&answer));
+            } else if name == "yolov5n-dyn-fp32" && matches!(asked, "yolov8" | "yolox" | "end2end") {
+                // Its file names no dimension of the output: nothing speaks against it before it is run.
+                let bus = picture("bus");
+                let run =
+                    [&["detect", &bus, "-m", &path, "--out", "-", "--head", asked], &flags[..]].concat();
+                let output = sightline::output(&run);
+                assert_eq!(output.status.code(), Some(3), "{name} is no {asked}: {output:?}");
+                assert!(stderr(&output).contains("does not fit the model"), "{}", stderr(&output));
+                assert!(output.stdout.is_empty());
             } else {
                 assert_eq!(answer.status.code(), Some(3), "{name} is no {asked}: {}", stdout(&answer));
                 assert!(stdout(&answer).contains("refused   "), "{}", stdout(&answer));
@@ -80,16 +93,18 @@ fn a_dynamic_model_runs_at_the_size_asked_for_height_first() {
         assert!(output.status.success(), "{}", stderr(&output));
         frames::parse(&stdout(&output)).remove(0)
     };
-    let people = |frame: &Frame| labels(frame).iter().filter(|label| **label == "person").count();
-    // 810x1080: upright fits, lying makes it small.
-    let (upright, lying) = (run(&["--imgsz", "640x480"]), run(&["--imgsz", "160x640"]));
-    assert!(people(&upright) >= 3, "{:?}", labels(&upright));
-    assert!(people(&lying) < people(&upright), "{:?}", labels(&lying));
-    assert_eq!(
-        run(&["--imgsz", "640"]).detections.len(),
-        upright.detections.len(),
-        "rectangular by the picture"
+    // 810x1080: upright it fits, lying there is room for a small one only.
+    let (upright, lying) = (run(&["--imgsz", "640x480"]), run(&["--imgsz", "96x640"]));
+    let surest = |frame: &Frame| frame.detections.iter().map(|found| found.confidence).fold(0.0, f64::max);
+    assert!(
+        labels(&upright).iter().filter(|label| **label == "person").count() >= 3,
+        "{:?}",
+        labels(&upright)
     );
+    assert!(surest(&lying) < surest(&upright) - 0.1, "{:?}", labels(&lying));
+    // The longer side alone is rectangular by the picture: the same shape, the same result.
+    let boxes = |frame: &Frame| frame.detections.iter().map(|found| found.fractions).collect::<Vec<_>>();
+    assert_eq!(boxes(&run(&["--imgsz", "640"])), boxes(&upright));
     for (size, sentence) in [("384x600", "384x600"), ("100", "100")] {
         let refused = sightline::output(&["detect", &picture("bus"), "-m", &path, "--imgsz", size]);
         assert_eq!(refused.status.code(), Some(3), "{}", stderr(&refused));

@@ -28,7 +28,7 @@ impl Make<'_> {
             false => "",
         };
         run(&format!(
-            "filesrc location=\"{}\" ! qtdemux ! h264parse ! avdec_h264 ! identity eos-after={} ! videoscale ! \
+            "filesrc location=\"{}\" ! qtdemux ! h264parse ! identity eos-after={} ! avdec_h264 ! videoscale ! \
              videoconvert ! video/x-raw,format=I420,width={width},height={height},pixel-aspect-ratio=1/1 ! {encoder} ! \
              queue ! m. {mux} name=m ! filesink location=\"{}\" {sound}",
             clip.display(),

@@ -1,6 +1,7 @@
 //! An annotated video: `appsrc ! videoscale ! openh264enc ! h264parse ! mp4mux ! filesink`.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use gst::prelude::*;
 use gstreamer as gst;
@@ -10,6 +11,9 @@ use super::canvas::Canvas;
 use super::{AnnotateError, Aside, marks};
 use crate::frame::Planes;
 use crate::lane::Tracked;
+
+/// Frames that wait for the encoder: it holds the detector back, not the memory.
+const AHEAD: u64 = 2;
 
 /// Writes one MP4, which appears when it is finished. Frames of another size than the first are scaled to it.
 pub struct VideoWriter {
@@ -33,8 +37,7 @@ impl VideoWriter {
                 failed(format!("GStreamer has no {factory}; install gstreamer1.0-plugins-bad and -good"))
             })
         };
-        // As much ahead as one frame: the encoder holds the detector back, not the memory.
-        let source = gst_app::AppSrc::builder().format(gst::Format::Time).block(true).max_buffers(2).build();
+        let source = gst_app::AppSrc::builder().format(gst::Format::Time).build();
         let [scale, one_size, encode, parse, mux, sink] = [
             make("videoscale")?,
             make("capsfilter")?,
@@ -92,6 +95,13 @@ impl VideoWriter {
         let mut buffer = gst::Buffer::from_mut_slice(padded(canvas));
         if let Some(buffer) = buffer.get_mut() {
             buffer.set_pts(gst::ClockTime::from_useconds(u64::try_from(tracked.frame.pts_us).unwrap_or(0)));
+        }
+        // A pipeline that failed takes nothing any more: waiting for room would be for ever.
+        while self.source.current_level_buffers() >= AHEAD {
+            if let Some(error) = self.bus_error() {
+                return Err(error);
+            }
+            std::thread::park_timeout(Duration::from_millis(2));
         }
         self.source.push_buffer(buffer).map_err(|_| self.failure("the encoder stopped"))?;
         Ok(())

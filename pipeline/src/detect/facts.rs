@@ -52,6 +52,11 @@ pub struct TensorFacts {
 }
 
 impl TensorFacts {
+    /// Every dimension but the batch's is known before a run.
+    pub(super) fn is_shaped(&self) -> bool {
+        self.dims.iter().skip(1).all(Option::is_some)
+    }
+
     fn is_float(&self) -> bool {
         matches!(self.element, Element::F32 | Element::F16)
     }

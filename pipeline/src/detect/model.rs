@@ -67,6 +67,10 @@ impl Model {
         let description = describe(&session);
         let plan = understand(&description, &overrides(options))
             .map_err(|refusal| ModelError::Refused { path: options.path.display().to_string(), refusal })?;
+        let plan = Arc::new(plan);
+        if !description.outputs.iter().all(TensorFacts::is_shaped) {
+            prove(session, &plan, options)?;
+        }
         // Where streams decide, the square stands for them.
         let shown = plan.fixed_input().unwrap_or_else(|| plan.input_for((1, 1)));
         let facts = ModelFacts {
@@ -80,7 +84,7 @@ impl Model {
             classes: plan.classes.clone(),
         };
         let classes = plan.classes.clone().into();
-        Ok(Self { environment, path: options.path.clone(), plan: Arc::new(plan), facts, classes, device })
+        Ok(Self { environment, path: options.path.clone(), plan, facts, classes, device })
     }
 
     /// What a model says of itself, usable or not.
@@ -116,6 +120,23 @@ impl Model {
         let session = build(self.environment, &self.path, self.device)?;
         Ok(DetectSession::new(session, self.plan.clone()))
     }
+}
+
+/// An output without a shape says nothing against any head: one run does.
+fn prove(session: Session, plan: &Arc<ModelPlan>, options: &ModelOptions) -> Result<(), ModelError> {
+    DetectSession::new(session, plan.clone()).prove().map_err(|error| {
+        let path = options.path.display().to_string();
+        match options.head {
+            Some(head) => ModelError::Refused {
+                path,
+                refusal: Refusal::HeadDoesNotFit { head, reason: error.to_string() },
+            },
+            None => ModelError::Unreadable {
+                path,
+                reason: format!("it can't be run: {error}; name its head with --head"),
+            },
+        }
+    })
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, ModelError> {

@@ -1,6 +1,7 @@
 //! The seam to the outside world: whatever gives decoded frames.
 
 pub mod address;
+pub mod container;
 pub mod gst;
 pub mod picture;
 

@@ -23,9 +23,10 @@ pub(super) fn explain(error: &glib::Error, debug: Option<&str>, options: &GstOpt
                 ErrorCode::CodecUnsupported,
                 format!("no decoder for what {address} holds: {}", error.message()),
             ),
-            gst::StreamError::Demux | gst::StreamError::Decode | gst::StreamError::Format => {
-                (ErrorCode::Corrupt, undecodable(&address, first_line(error.message(), debug), options))
-            }
+            gst::StreamError::Demux | gst::StreamError::Decode | gst::StreamError::Format => (
+                ErrorCode::Corrupt,
+                format!("{address} can't be decoded: {}", first_line(error.message(), debug)),
+            ),
             _ if debug.contains("not-negotiated") => {
                 (ErrorCode::CodecUnsupported, format!("{address} holds video that can't be decoded here"))
             }
@@ -106,14 +107,6 @@ fn resource(
 pub(super) fn subject(options: &GstOptions) -> String {
     let address = options.address.to_string();
     if address == options.camera { "it".to_owned() } else { address }
-}
-
-fn undecodable(address: &str, reason: String, options: &GstOptions) -> String {
-    // What `qtdemux` says where it reached the end without having met the index, which comes last in most files.
-    if options.address.kind() == Kind::File && reason.contains("no known streams found") {
-        return format!("{address} was cut off before its index, or is still being written");
-    }
-    format!("{address} can't be decoded: {reason}")
 }
 
 /// The last line of GStreamer's debug text is the reason as the operating system gives it.

@@ -37,9 +37,8 @@ pub(super) fn build(
         guarded(&tap.learned, (), || {
             let target = convert.upgrade().and_then(|convert| convert.static_pad("sink"));
             let Some(target) = target.filter(|target| !target.is_linked()) else { return };
-            let media = pad.current_caps().or_else(|| Some(pad.query_caps(None)));
-            let media = media.as_ref().and_then(|caps| caps.structure(0)).map(|s| s.name().to_string());
-            if media.as_deref().is_some_and(|media| media.starts_with("video/")) {
+            // By its name, video_0: what it will carry is not settled yet when a decoder is slow to say.
+            if pad.name().starts_with("video") {
                 lock(&tap.learned).saw_video = true;
                 if pad.link(&target).is_err() {
                     lock(&tap.learned).error = Some((

@@ -4,6 +4,7 @@ mod bus;
 mod decoder;
 mod file;
 mod log;
+mod memory;
 mod planes;
 mod rtsp;
 mod test_pattern;
@@ -17,6 +18,7 @@ use gstreamer_app as gst_app;
 use sightline_schema::{ErrorCode, Transport, VideoFacts};
 
 use super::address::{Address, Kind};
+use super::container::{self, Missing};
 use super::{Pulled, Source, SourceFrame};
 use crate::access_units::AccessUnits;
 use crate::error::StreamError;
@@ -76,6 +78,7 @@ pub struct GstSource {
 
 /// Loads GStreamer once; an error says what is missing.
 pub fn init() -> Result<(), String> {
+    memory::keep_frames_apart();
     log::install();
     gst::init().map_err(|error| format!("GStreamer can't start: {error}"))?;
     for (element, package) in [
@@ -96,6 +99,12 @@ impl GstSource {
     pub fn open(options: GstOptions, units: SharedAccessUnits) -> Result<Self, StreamError> {
         if let Some(credentials) = options.address.credentials() {
             log::keep_secret(credentials);
+        }
+        // Said by `qtdemux` too, but `uridecodebin3` drops what an element says while it is being connected.
+        if options.address.path().is_some_and(|path| container::missing(&path) == Some(Missing::Index)) {
+            let message =
+                format!("{} was cut off before its index, or is still being written", bus::subject(&options));
+            return Err(StreamError::new(ErrorCode::Corrupt, &options.camera, message));
         }
         let internal = |message: String| StreamError::new(ErrorCode::Internal, &options.camera, message);
         let pipeline = gst::Pipeline::new();
