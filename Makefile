@@ -1,9 +1,9 @@
 # The two commands of the README, and those behind them. `make help` lists them.
 
-.PHONY: help deps demo build test check unit e2e bench soak clean
+.PHONY: help deps demo build test check bench bench-memory soak clean
 
 help: ## What can be made
-	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 12
+	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 14
 
 deps: ## Install what building and running need
 	@scripts/setup.sh
@@ -24,6 +24,9 @@ check: deps ## Format and lints alone
 
 bench: deps ## Reached against the limit, and the parts alone; prints what docs/PERFORMANCE.md records
 	@scripts/bench.sh
+
+bench-memory: deps ## Memory of one more 720p camera by RTSP
+	@scripts/bench-memory.sh
 
 soak: ## The tests that take long
 	@scripts/soak.sh

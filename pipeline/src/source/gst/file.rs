@@ -1,4 +1,7 @@
-//! Files and HTTP: whatever `uridecodebin3` opens, the first video stream of it.
+//! Files and HTTP: whatever `urisourcebin ! decodebin3` opens, the first video stream of it.
+//!
+//! `uridecodebin3` is these two, but starts the first before the second is ready (GStreamer 1.22): a short file is then
+//! over before anybody listens, and neither a picture nor an end ever comes.
 
 use gst::prelude::*;
 use gstreamer as gst;
@@ -8,22 +11,37 @@ use sightline_schema::ErrorCode;
 use super::decoder::{Tap, is_video_decoder};
 use super::{GstOptions, guarded, lock, make};
 
+/// The element's name.
+const FETCH: &str = "fetch";
+
 pub(super) fn build(
     pipeline: &gst::Pipeline,
     options: &GstOptions,
     sink: &gst_app::AppSink,
     tap: Tap,
 ) -> Result<(), String> {
-    let decode = make("uridecodebin3")?;
-    decode.set_property("uri", options.address.uri());
+    let fetch = gst::ElementFactory::make("urisourcebin")
+        .name(FETCH)
+        .property("uri", options.address.uri())
+        .build()
+        .map_err(|_| "GStreamer has no element urisourcebin")?;
+    fetch.set_locked_state(true);
+    let decode = make("decodebin3")?;
     // Passes through untouched what the letterbox reads as it is: the common case costs nothing.
     let convert = make("videoconvert")?;
-    pipeline.add_many([&decode, &convert, sink.upcast_ref()]).map_err(|error| error.to_string())?;
+    pipeline.add_many([&fetch, &decode, &convert, sink.upcast_ref()]).map_err(|error| error.to_string())?;
     convert.link(sink).map_err(|error| error.to_string())?;
     select_video(&decode, &tap);
-    authenticate(&decode, options);
+    authenticate(&fetch, options);
+    let entrance = decode.static_pad("sink").ok_or("decodebin3 has no sink")?;
+    fetch.connect_pad_added(move |_, pad| {
+        // A pad that can't be linked says so by an error on the bus.
+        if !entrance.is_linked() {
+            let _ = pad.link(&entrance);
+        }
+    });
     let decoders = tap.clone();
-    decode.downcast_ref::<gst::Bin>().ok_or("uridecodebin3 is no bin")?.connect_deep_element_added(
+    decode.downcast_ref::<gst::Bin>().ok_or("decodebin3 is no bin")?.connect_deep_element_added(
         move |_, _, element| {
             guarded(&decoders.learned, (), || {
                 if is_video_decoder(element) {
@@ -52,6 +70,13 @@ pub(super) fn build(
     Ok(())
 }
 
+/// Lets the bytes come, now that all behind is ready for them.
+pub(super) fn start(pipeline: &gst::Pipeline) -> bool {
+    let Some(fetch) = pipeline.by_name(FETCH) else { return true };
+    fetch.set_locked_state(false);
+    fetch.sync_state_with_parent().is_ok()
+}
+
 /// Only the first video stream is decoded: sound and subtitles would cost time for nothing.
 fn select_video(decode: &gst::Element, tap: &Tap) {
     let learned = tap.learned.clone();
@@ -63,7 +88,13 @@ fn select_video(decode: &gst::Element, tap: &Tap) {
             let video = |stream: &gst::Stream| stream.stream_type().contains(gst::StreamType::VIDEO);
             if !video(&stream) {
                 let name = stream.stream_type().to_string();
-                lock(&learned).saw_other = Some(if name.contains("audio") { "audio".into() } else { name });
+                let other = if name.contains("audio") { "audio".to_owned() } else { name };
+                let mut learned = lock(&learned);
+                if !collection.iter().any(|stream| video(&stream)) {
+                    // Nothing is selected, so neither a picture nor an end would come.
+                    learned.error = Some((ErrorCode::NoVideo, format!("no video, only {other}")));
+                }
+                learned.saw_other = Some(other);
                 return skip;
             }
             lock(&learned).saw_video = true;
@@ -74,9 +105,9 @@ fn select_video(decode: &gst::Element, tap: &Tap) {
 }
 
 /// HTTP passwords are properties of the source, so that no location carries them.
-fn authenticate(decode: &gst::Element, options: &GstOptions) {
+fn authenticate(fetch: &gst::Element, options: &GstOptions) {
     let Some(credentials) = options.address.credentials().cloned() else { return };
-    decode.connect("source-setup", false, move |values| {
+    fetch.connect("source-setup", false, move |values| {
         let source = values.get(1)?.get::<gst::Element>().ok()?;
         for (property, value) in [("user-id", &credentials.user), ("user-pw", &credentials.password)] {
             if source.has_property(property) {

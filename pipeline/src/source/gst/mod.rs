@@ -1,4 +1,4 @@
-//! Streams and files by GStreamer: RTSP built by hand, everything else by `uridecodebin3`.
+//! Streams and files by GStreamer: RTSP built by hand, everything else by `decodebin3`.
 
 mod bus;
 mod decoder;
@@ -100,7 +100,7 @@ impl GstSource {
         if let Some(credentials) = options.address.credentials() {
             log::keep_secret(credentials);
         }
-        // Said by `qtdemux` too, but `uridecodebin3` drops what an element says while it is being connected.
+        // Said by `qtdemux` too, but `decodebin3` drops what an element says while it is being connected.
         if options.address.path().is_some_and(|path| container::missing(&path) == Some(Missing::Index)) {
             let message =
                 format!("{} was cut off before its index, or is still being written", bus::subject(&options));
@@ -136,7 +136,7 @@ impl GstSource {
             ended: false,
         };
         // A failed state change leaves its reason on the bus.
-        if source.pipeline.set_state(gst::State::Playing).is_err() {
+        if source.pipeline.set_state(gst::State::Playing).is_err() || !file::start(&source.pipeline) {
             return Err(source
                 .bus_error()
                 .unwrap_or_else(|| source.error(ErrorCode::Internal, "can't be opened")));
