@@ -24,5 +24,5 @@ step "format" cargo fmt --all --check
 step "lints" cargo clippy --workspace --all-targets --locked -- -D warnings
 step "control-plane build" cargo check --locked --no-default-features
 step "build" cargo test --workspace --locked --no-run
-step "tests" cargo test --workspace --locked
+step "tests" cargo test --workspace --locked --no-fail-fast
 echo "== all: $((SECONDS - started)) s"

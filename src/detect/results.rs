@@ -129,13 +129,8 @@ impl ResultsFile {
     /// Makes the file appear, whole.
     pub(crate) fn commit(self) -> Result<(), Failure> {
         self.check()?;
-        let Self { path, writer } = self;
-        let target = std::mem::replace(
-            &mut *writer.target.lock().unwrap_or_else(PoisonError::into_inner),
-            Target::None,
-        );
-        let told = |error: &std::io::Error| cannot_write(path.as_deref(), error);
-        match target {
+        let told = |error: &std::io::Error| cannot_write(self.path.as_deref(), error);
+        match self.take() {
             Target::None => Ok(()),
             Target::Stdout(mut stdout) => stdout.flush().map_err(|error| told(&error)),
             Target::File(file) => {
@@ -147,6 +142,18 @@ impl ResultsFile {
 
     /// Leaves nothing behind.
     pub(crate) fn discard(self) {}
+
+    fn take(&self) -> Target {
+        let mut target = self.writer.target.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::replace(&mut *target, Target::None)
+    }
+}
+
+impl Drop for ResultsFile {
+    /// What was not committed goes, even where a worker still holds a writer: it may outlive a failed command's end.
+    fn drop(&mut self) {
+        drop(self.take());
+    }
 }
 
 impl LineWriter {
