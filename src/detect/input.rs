@@ -184,7 +184,9 @@ pub(crate) fn told(address: &Address, error: &StreamError) -> String {
         return error.to_string();
     }
     let advice = match error.code() {
-        ErrorCode::Corrupt | ErrorCode::Timeout => "The file is damaged or cut off: copy or export it again",
+        ErrorCode::Corrupt | ErrorCode::Timeout | ErrorCode::Stalled => {
+            "The file is damaged or cut off: copy or export it again"
+        }
         ErrorCode::NoVideo => "Name a file that holds video",
         ErrorCode::CodecUnsupported => "Convert it, as in `ffmpeg -i FILE -c:v libx264 OUT.mp4`",
         _ => error.code().advice().trim_end_matches('.'),

@@ -1,7 +1,8 @@
-//! Files and HTTP: whatever `urisourcebin ! decodebin3` opens, the first video stream of it.
+//! Files and HTTP: whatever `decodebin3` opens, the first video stream of it.
 //!
-//! `uridecodebin3` is these two, but starts the first before the second is ready (GStreamer 1.22): a short file is then
-//! over before anybody listens, and neither a picture nor an end ever comes.
+//! `uridecodebin3` is not used: it starts its source before its decoder is ready (GStreamer 1.22). And a file is read by
+//! `filesrc` alone, since `urisourcebin` looks at the first bytes on a thread of its own, whose word may come when all is
+//! read already. Either way a short file gives no picture, or no end, on a busy machine.
 
 use gst::prelude::*;
 use gstreamer as gst;
@@ -20,11 +21,12 @@ pub(super) fn build(
     sink: &gst_app::AppSink,
     tap: Tap,
 ) -> Result<(), String> {
-    let fetch = gst::ElementFactory::make("urisourcebin")
-        .name(FETCH)
-        .property("uri", options.address.uri())
-        .build()
-        .map_err(|_| "GStreamer has no element urisourcebin")?;
+    let file = options.address.path();
+    let fetch = match &file {
+        Some(path) => gst::ElementFactory::make("filesrc").property("location", path),
+        None => gst::ElementFactory::make("urisourcebin").property("uri", options.address.uri()),
+    };
+    let fetch = fetch.name(FETCH).build().map_err(|error| error.to_string())?;
     fetch.set_locked_state(true);
     let decode = make("decodebin3")?;
     // Passes through untouched what the letterbox reads as it is: the common case costs nothing.
@@ -32,14 +34,18 @@ pub(super) fn build(
     pipeline.add_many([&fetch, &decode, &convert, sink.upcast_ref()]).map_err(|error| error.to_string())?;
     convert.link(sink).map_err(|error| error.to_string())?;
     select_video(&decode, &tap);
-    authenticate(&fetch, options);
-    let entrance = decode.static_pad("sink").ok_or("decodebin3 has no sink")?;
-    fetch.connect_pad_added(move |_, pad| {
-        // A pad that can't be linked says so by an error on the bus.
-        if !entrance.is_linked() {
-            let _ = pad.link(&entrance);
-        }
-    });
+    if file.is_some() {
+        fetch.link(&decode).map_err(|error| error.to_string())?;
+    } else {
+        authenticate(&fetch, options);
+        let entrance = decode.static_pad("sink").ok_or("decodebin3 has no sink")?;
+        fetch.connect_pad_added(move |_, pad| {
+            // A pad that can't be linked says so by an error on the bus.
+            if !entrance.is_linked() {
+                let _ = pad.link(&entrance);
+            }
+        });
+    }
     let decoders = tap.clone();
     decode.downcast_ref::<gst::Bin>().ok_or("decodebin3 is no bin")?.connect_deep_element_added(
         move |_, _, element| {

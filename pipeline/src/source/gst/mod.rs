@@ -73,6 +73,8 @@ pub struct GstSource {
     planes: planes::Caps,
     opened: Instant,
     last_frame: Option<Instant>,
+    /// Asked in vain since then. Time in which nobody asked is not the source's.
+    waiting_since: Option<Instant>,
     ended: bool,
 }
 
@@ -133,6 +135,7 @@ impl GstSource {
             planes: planes::Caps::default(),
             opened: Instant::now(),
             last_frame: None,
+            waiting_since: None,
             ended: false,
         };
         // A failed state change leaves its reason on the bus.
@@ -231,9 +234,14 @@ impl GstSource {
         if let Some(error) = self.bus_error() {
             return Err(error);
         }
-        let waits_for_us = !self.options.address.is_live() && self.last_frame.is_some();
-        let since = self.last_frame.unwrap_or(self.opened).elapsed();
-        if waits_for_us || since < self.options.patience {
+        let since = match self.last_frame {
+            None => self.opened.elapsed(),
+            Some(last) if self.options.address.is_live() => last.elapsed(),
+            // Played in real time, a recording may pause for as long as it likes.
+            Some(_) if self.options.real_time => return Ok(Pulled::Nothing),
+            Some(_) => self.waiting_since.map_or(Duration::ZERO, |since| since.elapsed()),
+        };
+        if since < self.options.patience {
             return Ok(Pulled::Nothing);
         }
         let seconds = since.as_secs();
@@ -251,8 +259,10 @@ impl Source for GstSource {
         }
         let timeout = gst::ClockTime::from_nseconds(patience.as_nanos() as u64);
         let Some(sample) = self.sink.try_pull_sample(timeout) else {
+            self.waiting_since.get_or_insert_with(Instant::now);
             return if self.sink.is_eos() { self.end() } else { self.check_patience() };
         };
+        self.waiting_since = None;
         Ok(self.frame(&sample)?.map_or(Pulled::Nothing, Pulled::Frame))
     }
 
