@@ -11,6 +11,8 @@ use sightline_schema::{SkipReason, Skipped};
 /// What happened to an access unit before the decoder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {
+    /// It was sent, and did not reach the decoder's door whole.
+    Lost,
     /// It was given to the decoder.
     Decoding,
     /// It was dropped by plan.
@@ -20,7 +22,7 @@ pub enum Fate {
 impl Fate {
     fn reason(self) -> SkipReason {
         match self {
-            Fate::Decoding => SkipReason::Corrupt,
+            Fate::Lost | Fate::Decoding => SkipReason::Corrupt,
             Fate::Undecoded => SkipReason::Undecoded,
         }
     }
@@ -31,6 +33,9 @@ impl Fate {
 pub struct AccessUnits {
     arrivals: u64,
     next_seq: u64,
+    /// Sent, as far as the packets tell, and not at the decoder's door yet; in the order of sending, by pts where a
+    /// part arrived.
+    sent: VecDeque<Option<u64>>,
     /// By pts, then by arrival, since cameras repeat a pts.
     timed: BTreeMap<(u64, u64), Fate>,
     untimed: VecDeque<Fate>,
@@ -39,8 +44,27 @@ pub struct AccessUnits {
 }
 
 impl AccessUnits {
+    /// The packets of an access unit begin to arrive, `lost` others before it did not. Where packets are looked at at
+    /// all, this is said of every access unit before it [arrives](AccessUnits::arrived).
+    pub fn sent(&mut self, pts: Option<u64>, lost: u32) {
+        self.sent.extend((0..lost).map(|_| None));
+        self.sent.push_back(pts);
+    }
+
     /// An access unit reached the decoder's door. `pts` is in ns, as the demuxer or depayloader gave it.
     pub fn arrived(&mut self, pts: Option<u64>, fate: Fate) {
+        // Packets come in the order of decoding: what was sent before it and did not come will not come any more.
+        let same = self.sent.iter().position(|sent| sent.is_some() && *sent == pts);
+        // A parser may have put the pts right; then it is the oldest.
+        if let Some(at) = same.or_else(|| self.sent.iter().position(Option::is_some)) {
+            for lost in self.sent.drain(..=at).take(at).collect::<Vec<_>>() {
+                self.take_in(lost.or(pts), Fate::Lost);
+            }
+        }
+        self.take_in(pts, fate);
+    }
+
+    fn take_in(&mut self, pts: Option<u64>, fate: Fate) {
         self.arrivals += 1;
         match pts {
             Some(pts) => {
@@ -83,6 +107,9 @@ impl AccessUnits {
 
     /// The decoder is gone: what it still held will not come out.
     pub fn abandon(&mut self) {
+        for pts in std::mem::take(&mut self.sent) {
+            self.take_in(pts, Fate::Lost);
+        }
         for fate in std::mem::take(&mut self.timed).into_values() {
             self.settle(fate);
         }
@@ -141,6 +168,22 @@ mod tests {
         units.abandon();
         assert_eq!(units.take_owed(), corrupt(2));
         assert_eq!(units.arrivals(), 6);
+    }
+
+    #[test]
+    fn what_was_sent_and_did_not_arrive_is_corrupt() {
+        let mut units = AccessUnits::default();
+        // The third lost a packet, and two were lost whole behind the fourth.
+        for (pts, lost) in [(0, 0), (1, 0), (2, 0), (3, 0), (6, 2), (7, 0)] {
+            units.sent(Some(pts), lost);
+        }
+        for pts in [0, 1, 3, 6] {
+            units.arrived(Some(pts), Fate::Decoding);
+        }
+        let out: Vec<_> = [0, 1, 3, 6].map(|pts| units.decoded(Some(pts))).into();
+        assert_eq!(out, [(0, corrupt(0)), (1, corrupt(0)), (3, corrupt(1)), (6, corrupt(2))]);
+        units.abandon();
+        assert_eq!(units.take_owed(), corrupt(1), "the last was still on its way");
     }
 
     #[test]

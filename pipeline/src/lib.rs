@@ -22,6 +22,7 @@ pub mod mot;
 pub mod publish;
 pub mod reader;
 pub mod result;
+pub mod rtp;
 pub mod sequence;
 pub mod source;
 pub mod status;

@@ -44,7 +44,7 @@ impl Tap {
                 self.units.lock().unwrap_or_else(PoisonError::into_inner).arrived(pts, fate);
                 match fate {
                     Fate::Decoding => gst::PadProbeReturn::Ok,
-                    Fate::Undecoded => gst::PadProbeReturn::Drop,
+                    Fate::Undecoded | Fate::Lost => gst::PadProbeReturn::Drop,
                 }
             }
             Some(gst::PadProbeData::Event(event)) => {

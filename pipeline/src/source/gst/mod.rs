@@ -5,6 +5,7 @@ mod decoder;
 mod file;
 mod log;
 mod memory;
+mod packets;
 mod planes;
 mod rtsp;
 mod test_pattern;

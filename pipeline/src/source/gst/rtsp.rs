@@ -6,6 +6,7 @@ use gstreamer_app as gst_app;
 use sightline_schema::{ErrorCode, Transport};
 
 use super::decoder::Tap;
+use super::packets;
 use super::{GstOptions, guarded, lock, make};
 
 pub(super) fn build(
@@ -102,6 +103,7 @@ fn link_decoding(
             return Err((ErrorCode::CodecUnsupported, message));
         }
     };
+    packets::watch(pad, structure, &encoding, tap);
     let mut chain = Vec::new();
     for name in names {
         chain.push(make(name).map_err(|error| (ErrorCode::CodecUnsupported, error))?);
