@@ -148,7 +148,9 @@ fn closed_at_once(reason: &str) -> bool {
         let milliseconds = before.rsplit(' ').next().and_then(|number| number.parse::<u32>().ok());
         (milliseconds.unwrap_or(u32::MAX), state.split([',', ')']).next().unwrap_or_default())
     });
-    reason.contains("Disconnected")
+    // Its goodbye, or the write that finds it gone: which is noticed first is a matter of time.
+    let ended = ["Disconnected", "Broken pipe", "Connection reset"].iter().any(|sign| reason.contains(sign));
+    ended
         && match state {
             Some((
                 _,
@@ -248,6 +250,8 @@ mod tests {
              a PLAINTEXT broker listener? (after 3ms in state SSL_HANDSHAKE)",
             "ssl://k:9093/bootstrap: Disconnected: SSL connection closed by peer (after 1ms in state UP, 1 identical \
              error(s) suppressed)",
+            "k:9093/bootstrap: Send failed: Broken pipe (after 2ms in state APIVERSION_QUERY)",
+            "ssl://k:9093/bootstrap: Receive failed: Connection reset by peer (after 4ms in state UP)",
         ] {
             assert_eq!(
                 closed(reason),
