@@ -20,8 +20,12 @@ pub(crate) fn run(args: &TrackArgs) -> Outcome {
     };
     let video = size.zip(args.fps).map(|(size, fps)| replay::Video { size, fps });
     let mut out = Vec::new();
-    let done = replay::track_rows(BufReader::new(input), &mut out, video, TrackerConfig::default())
-        .map_err(|error| Failure::failed(format!("{name}: {error}")))?;
+    let done = replay::track_rows(BufReader::new(input), &mut out, video, TrackerConfig::default()).map_err(
+        |error| match error {
+            replay::ReplayError::VideoNeeded => Failure::usage(format!("{name}: {error}")),
+            _ => Failure::failed(format!("{name}: {error}")),
+        },
+    )?;
     write(&args.out, &out).map_err(|error| {
         Failure::new(Code::CannotWrite, format!("{}: can't be written: {error}", args.out.display()))
     })?;

@@ -42,7 +42,9 @@ fn h264_picture(payload: &[u8]) -> bool {
     let coded = |nal: u8| (1..=5).contains(&(nal & 0x1f));
     match payload.first().map(|first| first & 0x1f) {
         // STAP-A, STAP-B: 16-bit sizes and NAL units, behind a decoding order number in B.
-        Some(kind @ 24..=25) => aggregated(payload.get(if kind == 24 { 1 } else { 3 }..)).any(|nal| coded(nal)),
+        Some(kind @ 24..=25) => {
+            aggregated(payload.get(if kind == 24 { 1 } else { 3 }..)).any(|nal| coded(nal))
+        }
         // FU-A, FU-B: the type is in the second byte.
         Some(28..=29) => payload.get(1).is_none_or(|header| coded(*header)),
         Some(1..=5 | 26..=27) | None => true,
@@ -228,7 +230,8 @@ impl SentUnits {
 
     /// The usual distance of two access units, in ticks of the payload's clock.
     fn pace(&self) -> Option<i32> {
-        let mut distances: Vec<i32> = self.distances.iter().map(|distance| distance.saturating_abs()).collect();
+        let mut distances: Vec<i32> =
+            self.distances.iter().map(|distance| distance.saturating_abs()).collect();
         distances.sort_unstable();
         distances.get(distances.len() / 2).copied().filter(|pace| *pace > 0)
     }

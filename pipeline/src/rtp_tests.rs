@@ -57,7 +57,10 @@ fn a_camera_that_counts_anew_lost_nothing() {
 fn a_pause_without_a_missing_packet_lost_nothing() {
     let mut units = SentUnits::new(Payload::H264, None);
     for (sequence, timestamp) in [(0, 0), (1, PACE), (2, 2 * PACE), (3, 90 * PACE), (4, 91 * PACE)] {
-        assert_eq!(units.packet(&Packet { sequence, timestamp, payload: SLICE }), Begins { lost: 0, unit: true });
+        assert_eq!(
+            units.packet(&Packet { sequence, timestamp, payload: SLICE }),
+            Begins { lost: 0, unit: true }
+        );
     }
 }
 

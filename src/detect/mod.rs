@@ -89,16 +89,26 @@ impl Drawings {
         Ok(Self { target: Some(target), directory, made })
     }
 
-    fn of(&self, index: usize, input: &str, picture: bool) -> Option<std::path::PathBuf> {
-        let target = self.target.as_ref()?;
+    fn of(&self, index: usize, input: &str, picture: bool) -> Result<Option<std::path::PathBuf>, Failure> {
+        let Some(target) = self.target.as_ref() else { return Ok(None) };
+        let (what, endings): (_, &[&str]) =
+            if picture { ("a picture", &["jpg", "jpeg"]) } else { ("a video", &["mp4"]) };
         if !self.directory {
-            return Some(target.clone());
+            let ending = target.extension().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
+            if !endings.contains(&ending.as_str()) {
+                return Err(Failure::usage(format!(
+                    "--annotate {}: {input} is {what}, which is drawn into a .{}; name such a file, or a directory",
+                    target.display(),
+                    endings[0]
+                )));
+            }
+            return Ok(Some(target.clone()));
         }
         let name = input.rsplit(['/', '\\']).next().unwrap_or_default();
         let stem = name.rsplit_once('.').map_or(name, |(stem, _)| stem);
         let stem: String =
             stem.chars().map(|c| if c.is_alphanumeric() || "-_.".contains(c) { c } else { '_' }).collect();
-        Some(target.join(format!("{index:03}-{stem}.{}", if picture { "jpg" } else { "mp4" })))
+        Ok(Some(target.join(format!("{index:03}-{stem}.{}", endings[0]))))
     }
 }
 
@@ -156,7 +166,7 @@ impl Run<'_> {
         let name = input.shown();
         let opened = input.open(self.args).map_err(Failure::failed)?;
         let (picture, live) = (matches!(opened, Opened::Picture(_)), opened.is_live());
-        let drawing = self.drawings.of(index, &name, picture).map(|path| Drawing::new(path, picture));
+        let drawing = self.drawings.of(index, &name, picture)?.map(|path| Drawing::new(path, picture));
         let tally = Tally::shared();
         let outlet = ResultOutlet::new(
             index,

@@ -108,6 +108,21 @@ fn a_drawing_that_cannot_be_written_is_exit_5_and_leaves_nothing() {
     assert_eq!(limited.status.code(), Some(5), "{}", stderr(&limited));
     assert!(stderr(&limited).contains("drawn.mp4: can't be written: "), "{}", stderr(&limited));
     assert_eq!(names_in(folder.path()), Vec::<String>::new());
+    // A name that promises another kind of file than is written.
+    for (input, name, kind) in [
+        (picture("bus"), "bus.mp4", ".jpg"),
+        (picture("bus"), "bus.png", ".jpg"),
+        ("test://ball?frames=3".to_owned(), "ball.jpg", ".mp4"),
+    ] {
+        let output = detect(&[&input], &["--annotate", text(&folder.path().join(name))]);
+        assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+        assert!(
+            stderr(&output).contains(&format!("which is drawn into a {kind}; name")),
+            "{}",
+            stderr(&output)
+        );
+    }
+    assert_eq!(names_in(folder.path()), Vec::<String>::new());
     // Nothing to draw: nothing is made.
     let none = folder.path().join("none");
     let output = detect(&["/no/a.mp4", "/no/b.mp4"], &["--annotate", text(&none)]);

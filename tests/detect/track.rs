@@ -96,7 +96,7 @@ fn what_cannot_be_tracked_is_told() {
         (output.status.code(), stderr(&output))
     };
     let (code, said) = run(&dets, &[]);
-    assert_eq!(code, Some(1), "{said}");
+    assert_eq!(code, Some(2), "{said}");
     assert!(said.contains("give both (--size WxH --fps N)"), "{said}");
     let (code, said) = run(&dets, &["--size", "768", "--fps", "10"]);
     assert_eq!(code, Some(2), "{said}");

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::Serialize;
 
@@ -18,7 +19,7 @@ pub struct Inspection {
     path: PathBuf,
     bytes: u64,
     description: ModelDescription,
-    understood: Result<ModelPlan, Refusal>,
+    understood: Result<Arc<ModelPlan>, Refusal>,
     device: Device,
 }
 
@@ -52,7 +53,7 @@ impl Inspection {
         path: &Path,
         bytes: u64,
         description: ModelDescription,
-        understood: Result<ModelPlan, Refusal>,
+        understood: Result<Arc<ModelPlan>, Refusal>,
         device: Device,
     ) -> Self {
         Self { path: path.to_owned(), bytes, description, understood, device }

@@ -65,12 +65,8 @@ impl Model {
         let environment = runtime::environment(options.runtime.as_deref())?;
         let (session, device) = first_session(environment, options)?;
         let description = describe(&session);
-        let plan = understand(&description, &overrides(options))
+        let plan = understand_and_prove(session, &description, options)
             .map_err(|refusal| ModelError::Refused { path: options.path.display().to_string(), refusal })?;
-        let plan = Arc::new(plan);
-        if !description.outputs.iter().all(TensorFacts::is_shaped) {
-            prove(session, &plan, options)?;
-        }
         // Where streams decide, the square stands for them.
         let shown = plan.fixed_input().unwrap_or_else(|| plan.input_for((1, 1)));
         let facts = ModelFacts {
@@ -93,7 +89,7 @@ impl Model {
         let environment = runtime::environment(options.runtime.as_deref())?;
         let (session, device) = first_session(environment, options)?;
         let description = describe(&session);
-        let understood = understand(&description, &overrides(options));
+        let understood = understand_and_prove(session, &description, options);
         Ok(Inspection::new(&options.path, bytes.len() as u64, description, understood, device))
     }
 
@@ -123,20 +119,23 @@ impl Model {
 }
 
 /// An output without a shape says nothing against any head: one run does.
-fn prove(session: Session, plan: &Arc<ModelPlan>, options: &ModelOptions) -> Result<(), ModelError> {
-    DetectSession::new(session, plan.clone()).prove().map_err(|error| {
-        let path = options.path.display().to_string();
-        match options.head {
-            Some(head) => ModelError::Refused {
-                path,
-                refusal: Refusal::HeadDoesNotFit { head, reason: error.to_string() },
-            },
-            None => ModelError::Unreadable {
-                path,
-                reason: format!("it can't be run: {error}; name its head with --head"),
-            },
-        }
-    })
+/// Tells the head; where a model does not say the shapes of its outputs, by running it.
+fn understand_and_prove(
+    session: Session,
+    description: &ModelDescription,
+    options: &ModelOptions,
+) -> Result<Arc<ModelPlan>, Refusal> {
+    let plan = Arc::new(understand(description, &overrides(options))?);
+    if !description.outputs.iter().all(TensorFacts::is_shaped) {
+        DetectSession::new(session, plan.clone()).prove().map_err(|error| {
+            let reason = error.to_string();
+            match options.head {
+                Some(head) => Refusal::HeadDoesNotFit { head, reason },
+                None => Refusal::CannotRun { reason },
+            }
+        })?;
+    }
+    Ok(plan)
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, ModelError> {

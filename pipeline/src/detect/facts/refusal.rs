@@ -25,6 +25,8 @@ pub enum Refusal {
     UnknownHead { outputs: String },
     #[error("--head {head} does not fit the model: {reason}; leave it out, or name another")]
     HeadDoesNotFit { head: Head, reason: String },
+    #[error("it can't be run: {reason}; name its head with --head")]
+    CannotRun { reason: String },
     #[error("the {head} model names no classes; give them with --names FILE")]
     NoNames { head: Head },
     #[error("the class names in the model's metadata can't be read: {0}; give them with --names FILE")]
