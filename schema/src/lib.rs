@@ -7,6 +7,7 @@ mod camera;
 mod credentials;
 mod decimals;
 mod frame;
+mod gap;
 mod geometry;
 mod message;
 mod record;
@@ -21,6 +22,7 @@ pub use camera::{
 };
 pub use credentials::{Credentials, InlineCredentials, redact_uris, split_credentials};
 pub use frame::{DetectionRecord, FrameResult, SkipReason, Skipped, TrackRef, TrackState};
+pub use gap::{Gap, GapAfter, GapBefore, GapReason};
 pub use geometry::{Anchor, Box2d, Point, contains};
 pub use message::Message;
 pub use record::{CONTENT_TYPE_JSON, DetectionsRecord, HEADER_CONTENT_TYPE, HEADER_SCHEMA, RecordError};

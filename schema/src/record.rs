@@ -4,7 +4,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::{FrameResult, Message, SpecRecord, StreamRecord, Tick};
+use crate::{FrameResult, Gap, Message, SpecRecord, StreamRecord, Tick};
 
 pub const HEADER_CONTENT_TYPE: &str = "content-type";
 /// The value of the header `content-type` on every record.
@@ -19,6 +19,7 @@ pub enum DetectionsRecord {
     Frame(FrameResult),
     Spec(SpecRecord),
     Stream(StreamRecord),
+    Gap(Gap),
     Tick(Tick),
 }
 
@@ -49,6 +50,7 @@ impl DetectionsRecord {
             FrameResult::SCHEMA => from_json(schema, value).map(Self::Frame),
             SpecRecord::SCHEMA => from_json(schema, value).map(Self::Spec),
             StreamRecord::SCHEMA => from_json(schema, value).map(Self::Stream),
+            Gap::SCHEMA => from_json(schema, value).map(Self::Gap),
             Tick::SCHEMA => from_json(schema, value).map(Self::Tick),
             other => Err(RecordError::UnknownSchema(other.to_owned())),
         }
@@ -60,6 +62,7 @@ impl DetectionsRecord {
             Self::Frame(_) => FrameResult::SCHEMA,
             Self::Spec(_) => SpecRecord::SCHEMA,
             Self::Stream(_) => StreamRecord::SCHEMA,
+            Self::Gap(_) => Gap::SCHEMA,
             Self::Tick(_) => Tick::SCHEMA,
         }
     }
@@ -70,6 +73,7 @@ impl DetectionsRecord {
             Self::Frame(frame) => &frame.camera,
             Self::Spec(spec) => &spec.camera,
             Self::Stream(stream) => &stream.camera,
+            Self::Gap(gap) => &gap.camera,
             Self::Tick(tick) => &tick.camera,
         }
     }
@@ -79,6 +83,7 @@ impl DetectionsRecord {
             Self::Frame(frame) => frame.epoch,
             Self::Spec(spec) => spec.epoch,
             Self::Stream(stream) => stream.epoch,
+            Self::Gap(gap) => gap.epoch,
             Self::Tick(tick) => tick.epoch,
         }
     }

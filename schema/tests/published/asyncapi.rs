@@ -2,8 +2,8 @@
 
 use serde_json::{Map, Value, json};
 use sightline_schema::{
-    CONTENT_TYPE_JSON, DEFAULT_PREFIX, FrameResult, HEADER_CONTENT_TYPE, HEADER_SCHEMA, Message, SpecRecord,
-    Status, StreamRecord, Tick, Topics,
+    CONTENT_TYPE_JSON, DEFAULT_PREFIX, FrameResult, Gap, HEADER_CONTENT_TYPE, HEADER_SCHEMA, Message,
+    SpecRecord, Status, StreamRecord, Tick, Topics,
 };
 
 use crate::{check, docs_folder, file_name};
@@ -19,10 +19,12 @@ fn document() -> Value {
         message::<FrameResult>("What was detected in one frame."),
         message::<SpecRecord>("What the results of an epoch mean. First in an epoch, and again every 60 s."),
         message::<StreamRecord>("A stream began, goes on (again every 60 s), or ended."),
+        message::<Gap>("Something was not seen or not kept."),
         message::<Tick>("A sign of life, every 5 s without a frame record."),
         message::<Status>("How a camera fares: at each change, and again every 30 s."),
     ];
-    let in_detections = [FrameResult::SCHEMA, SpecRecord::SCHEMA, StreamRecord::SCHEMA, Tick::SCHEMA];
+    let in_detections =
+        [FrameResult::SCHEMA, SpecRecord::SCHEMA, StreamRecord::SCHEMA, Gap::SCHEMA, Tick::SCHEMA];
     let topics = Topics::default();
     json!({
         "asyncapi": "3.0.0",

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use sightline_schema::{
     Anchor, Box2d, Camera, CameraState, Clock, Credentials, DetectSettings, DetectionRecord, ErrorCode,
-    FrameResult, LastResult, Line, Mask, ModelFacts, Point, Role, Sampling, Skipped, SpecRecord, Status,
-    StatusError, StreamRecord, StreamSpec, StreamState, Tick, Timestamp, TrackRef, TrackState, VideoFacts,
-    Zone,
+    FrameResult, Gap, GapAfter, GapBefore, GapReason, LastResult, Line, Mask, ModelFacts, Point, Role,
+    Sampling, Skipped, SpecRecord, Status, StatusError, StreamRecord, StreamSpec, StreamState, Tick,
+    Timestamp, TrackRef, TrackState, VideoFacts, Zone,
 };
 
 fn at(text: &str) -> Timestamp {
@@ -117,6 +117,22 @@ pub(crate) fn stream() -> StreamRecord {
         at: at("2026-11-23T18:39:58.200Z"),
         complete: None,
     }
+}
+
+pub(crate) fn gap() -> Gap {
+    Gap {
+        camera: "gate-3".into(),
+        epoch: 1827,
+        after: Some(GapAfter { epoch: 1790, seq: 8812, captured_at: at("2026-11-23T18:39:41.040Z") }),
+        before: Some(GapBefore { seq: 0, captured_at: at("2026-11-23T18:39:58.200Z") }),
+        frames: None,
+        reason: GapReason::PodLost,
+    }
+}
+
+/// The other end: counted, and nothing known on either side.
+pub(crate) fn counted_gap() -> Gap {
+    Gap { after: None, before: None, frames: Some(412), reason: GapReason::SpoolFull, ..gap() }
 }
 
 pub(crate) fn tick() -> Tick {

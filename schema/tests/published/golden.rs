@@ -26,6 +26,7 @@ fn every_message_is_as_it_was() {
     check_golden(&examples::frame());
     check_golden(&examples::spec());
     check_golden(&examples::stream());
+    check_golden(&examples::gap());
     check_golden(&examples::tick());
     check_golden(&examples::status());
 }
@@ -39,7 +40,7 @@ fn the_document_shows_the_golden_examples() {
         .skip(1)
         .map(|block| serde_json::from_str(block.split("```").next().unwrap()).unwrap())
         .collect();
-    for name in ["camera-1", "frame-1", "spec-1", "stream-1", "tick-1", "status-1"] {
+    for name in ["camera-1", "frame-1", "spec-1", "stream-1", "gap-1", "tick-1", "status-1"] {
         let golden = fs::read_to_string(golden_folder().join(name).with_extension("json")).unwrap();
         let golden: Value = serde_json::from_str(&golden).unwrap();
         assert!(shown.contains(&golden), "docs/MESSAGES.md does not show schema/golden/{name}.json");
@@ -52,6 +53,8 @@ fn a_reader_tells_records_apart() {
         DetectionsRecord::Frame(examples::frame()),
         DetectionsRecord::Spec(examples::spec()),
         DetectionsRecord::Stream(examples::stream()),
+        DetectionsRecord::Gap(examples::gap()),
+        DetectionsRecord::Gap(examples::counted_gap()),
         DetectionsRecord::Tick(examples::tick()),
     ];
     for record in records {
@@ -76,8 +79,8 @@ fn a_reader_passes_over_what_a_later_version_writes() {
     later["detections"][0]["track"]["speed"] = json!(1);
     assert_eq!(serde_json::from_value::<FrameResult>(later).unwrap(), examples::frame());
 
-    let gap = DetectionsRecord::parse(br#"{"schema":"gap/1","camera":"gate-3","epoch":1827}"#);
-    assert!(matches!(gap, Err(RecordError::UnknownSchema(schema)) if schema == "gap/1"));
+    let later = DetectionsRecord::parse(br#"{"schema":"rain/1","camera":"gate-3","epoch":1827}"#);
+    assert!(matches!(later, Err(RecordError::UnknownSchema(schema)) if schema == "rain/1"));
 }
 
 #[test]
@@ -104,6 +107,16 @@ fn empty_fields_are_left_out() {
     (spec.zones, spec.lines, spec.labels) = Default::default();
     let json = serde_json::to_value(&spec).unwrap();
     assert!(["zones", "lines", "labels"].iter().all(|field| json.get(field).is_none()), "{json}");
+}
+
+#[test]
+fn a_gap_that_nobody_counted_says_null() {
+    let json = serde_json::to_string(&examples::gap()).unwrap();
+    assert!(json.ends_with(",\"frames\":null,\"reason\":\"pod_lost\"}"), "{json}");
+    assert_eq!(
+        serde_json::to_string(&examples::counted_gap()).unwrap(),
+        "{\"schema\":\"gap/1\",\"camera\":\"gate-3\",\"epoch\":1827,\"frames\":412,\"reason\":\"spool_full\"}"
+    );
 }
 
 #[test]

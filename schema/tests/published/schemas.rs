@@ -4,7 +4,9 @@ use schemars::generate::SchemaSettings;
 use schemars::transform::{RecursiveTransform, Transform};
 use schemars::{JsonSchema, Schema};
 use serde_json::{Map, Value, json};
-use sightline_schema::{Camera, CameraFile, FrameResult, Message, SpecRecord, Status, StreamRecord, Tick};
+use sightline_schema::{
+    Camera, CameraFile, FrameResult, Gap, GapReason, Message, SpecRecord, Status, StreamRecord, Tick,
+};
 
 use crate::{check, docs_folder, examples, file_name};
 
@@ -70,6 +72,8 @@ fn the_schemas_are_those_of_the_types() {
     check_message(&[examples::frame(), FrameResult { detections: Vec::new(), ..examples::frame() }]);
     check_message(&[examples::spec()]);
     check_message(&[examples::stream(), StreamRecord { complete: Some(true), ..examples::stream() }]);
+    let gaps = GapReason::ALL.map(|reason| Gap { reason, ..examples::gap() });
+    check_message(&[&gaps[..], &[examples::counted_gap()]].concat());
     check_message(&[examples::tick(), Tick { error: None, ..examples::tick() }]);
     let [claimed, retrying] = examples::more_statuses();
     check_message(&[examples::status(), claimed, retrying]);
