@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 use prometheus_client::registry::Registry;
 use sightline_pipeline::detect::Model;
 use sightline_pipeline::metrics::PipelineMetrics;
+use sightline_pipeline::predecessors::Predecessors;
 use sightline_pipeline::publish::Publisher;
-use sightline_pipeline::topology::{CameraRefused, Fleet, FleetOptions, Plan};
+use sightline_pipeline::topology::{CameraRefused, Fleet, FleetContext, FleetOptions, Plan};
 use sightline_schema::{Camera, Topics};
 use sightline_service::health::{Condition, Health};
 use sightline_service::http::{HttpHandle, HttpServer};
@@ -147,8 +148,21 @@ impl Run<'_> {
         service.health.set("kafka", Condition::Ready);
         let (topics, metrics) = (work.topics.clone(), service.metrics.clone());
         let publisher = Publisher::new(producer.clone(), topics, metrics, stop.clone());
-        let fleet = Fleet::start(plan, work.model, &work.options, &publisher, &service.metrics, &stop)
-            .map_err(refused)?;
+        let predecessors = Predecessors::read(&work.settings, &work.topics).unwrap_or_else(|fault| {
+            tracing::warn!(
+                "what earlier runs of the cameras left is not known, and gaps may be unsaid: {fault}"
+            );
+            Predecessors::default()
+        });
+        let context = FleetContext {
+            model: work.model,
+            options: &work.options,
+            publisher: &publisher,
+            metrics: &service.metrics,
+            shutdown: &stop,
+            predecessors: &predecessors,
+        };
+        let fleet = Fleet::start(plan, &context).map_err(refused)?;
         service.health.set("cameras", Condition::Ready);
         std::thread::scope(|scope| {
             let link = scope.spawn(|| follow_link(service, &producer, &stop));

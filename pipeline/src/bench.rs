@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use sightline_schema::{Clock, Sampling, Skipped, Timestamp, Transport};
 
 use crate::batch::WhenFull;
+use crate::clock::CaptureClock;
 use crate::cpu::{self, CpuTime, StageTime};
 use crate::detect::{Model, ModelError, Thresholds};
 use crate::error::StreamError;
@@ -213,7 +214,8 @@ fn everything(model: &Model, options: &BenchOptions) -> Result<Round, BenchError
     let adder = workers.adder();
     let (slot, lane) = adder.add(Lane::new(settings, metrics.clone(), Box::new(outlet)), WhenFull::Block);
     let mut source = open(options)?;
-    let mut reader = Reader::new(adder.slots(), slot, metrics, Gate::new(&Sampling::EveryFrame), Clock::File);
+    let clock = CaptureClock::new(Clock::File, 0);
+    let mut reader = Reader::new(adder.slots(), slot, metrics, Gate::new(&Sampling::EveryFrame), clock);
     let seen = std::cell::Cell::new(0u64);
     let (before, started) = (cpu::process(), Instant::now());
     let read = reader.run(&mut source, &|| seen.get() >= options.frames, &mut |_| seen.set(seen.get() + 1));

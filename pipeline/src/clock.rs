@@ -1,82 +1,78 @@
-//! The two clocks of a stream: `pts_us` that strictly rises, and `captured_at` that never goes back.
+//! The wall clock of a stream: `captured_at` that never goes back.
+//!
+//! A camera says what time it is by RTCP sender reports (RFC 3550 §6.4.1). An epoch's clock is anchored on the first of
+//! them, or on the arrival of its frames, then follows the pts, and is moved little by little towards what later reports
+//! or arrivals say.
 
 use sightline_schema::{Clock, Timestamp};
 
-/// Maps what sources call pts to the `pts_us` of an epoch: it strictly rises, over reconnects and repeats too.
-#[derive(Debug, Default)]
-pub struct Timeline {
-    /// Added to the source's pts.
-    offset_us: Option<i64>,
-    last_us: Option<i64>,
-    /// Distance of the last two frames: what is assumed where a source gives no pts.
-    interval_us: i64,
-}
-
-impl Timeline {
-    /// The source was opened anew, `since_last_us` after the last frame came.
-    pub fn reopened(&mut self, since_last_us: i64) {
-        self.offset_us = None;
-        if let Some(last) = self.last_us {
-            self.last_us = Some(last + (since_last_us - self.interval_us).max(0));
-        }
-    }
-
-    /// The `pts_us` of a frame. The first frame of a live stream stands at 0: its camera's own count means
-    /// nothing to anybody. `recorded` keeps a file's own.
-    pub fn pts_us(&mut self, source_us: Option<i64>, recorded: bool) -> i64 {
-        let next = self.last_us.map_or(0, |last| last + self.interval_us.max(1));
-        let pts = match (source_us, self.offset_us) {
-            (None, _) => next,
-            (Some(source), Some(offset)) => source + offset,
-            (Some(source), None) => {
-                let start = if recorded && self.last_us.is_none() { source.max(0) } else { next };
-                self.offset_us = Some(start - source);
-                start
-            }
-        };
-        let pts = self.last_us.map_or(pts.max(0), |last| pts.max(last + 1));
-        if let Some(last) = self.last_us {
-            self.interval_us = pts - last;
-        }
-        self.last_us = Some(pts);
-        pts
-    }
-}
-
 /// A clock is moved by at most this share of the time that passes: 500 ppm.
 const SLEW: i64 = 2_000;
-/// Arrivals are looked at over this much of the stream, µs: one of them will have come without delay.
+/// A camera's clock that moved by more than this was set; less is drift and jitter.
+const STEP_US: i64 = 1_000_000;
+/// A report further than this from the arrival is not believed.
+const BELIEVED_US: i64 = 10_000_000;
+/// The first report within this time anchors the clock; a later one moves it little by little.
+const ANCHOR_US: i64 = 5_000_000;
+/// Arrivals are looked at over this much of the stream: one of them will have come without delay.
 const WINDOW_US: i64 = 10_000_000;
+/// A frame may be on its way for this long: what is promised while none comes stays so far behind.
+const ON_ITS_WAY_US: i64 = 2_000_000;
 
-/// Turns pts into wall time for one epoch.
+/// Turns pts into wall time for one epoch. Pure: time is passed in.
 #[derive(Debug)]
 pub struct CaptureClock {
     kind: Clock,
+    /// The predecessor's clock against ours, µs: how arrivals are read until the camera reports.
+    assumed_us: i64,
     /// Wall time minus pts, µs.
     offset_us: Option<i64>,
-    last: Timestamp,
+    first_pts_us: i64,
     last_pts_us: i64,
-    window: Window,
-    /// How far a live clock is behind the quickest arrivals: moved up little by little.
-    behind_us: i64,
+    last: Timestamp,
+    arrivals: Arrivals,
+    /// What the camera's latest report said, µs.
+    reported: Option<Reported>,
+    anchored: bool,
 }
 
-/// The quickest arrival since a pts.
-#[derive(Debug)]
-struct Window {
-    since_us: i64,
-    least_us: i64,
+/// The camera's clock, by its latest report.
+#[derive(Clone, Copy, Debug)]
+struct Reported {
+    /// Its wall time minus pts, µs.
+    offset_us: i64,
+    /// Its wall time minus ours, µs.
+    against_ours_us: i64,
+}
+
+/// A frame's wall time, and what became of the clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stamp {
+    pub captured_at: Timestamp,
+    pub change: Option<Change>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// The camera's clock was set by more than a second.
+    Stepped,
+    /// Where `captured_at` comes from is another than before.
+    Kind,
 }
 
 impl CaptureClock {
-    pub fn new(kind: Clock) -> Self {
+    /// `assumed_ms`: how far the camera's clock was from ours when it was last heard of.
+    pub fn new(kind: Clock, assumed_ms: i64) -> Self {
         Self {
             kind,
+            assumed_us: assumed_ms.saturating_mul(1_000),
             offset_us: None,
-            last: Timestamp::from_micros(i64::MIN),
+            first_pts_us: 0,
             last_pts_us: 0,
-            window: Window { since_us: 0, least_us: i64::MAX },
-            behind_us: 0,
+            last: Timestamp::from_micros(i64::MIN),
+            arrivals: Arrivals::default(),
+            reported: None,
+            anchored: false,
         }
     }
 
@@ -84,116 +80,136 @@ impl CaptureClock {
         self.kind
     }
 
-    /// The wall time of a frame that arrived `now`. The first frame anchors the clock, the others follow their pts.
-    pub fn captured_at(&mut self, pts_us: i64, now: Timestamp) -> Timestamp {
-        let offset = *self.offset_us.get_or_insert_with(|| now.as_micros().saturating_sub(pts_us));
-        let offset =
-            if self.kind == Clock::Arrival { self.follow_arrivals(offset, pts_us, now) } else { offset };
-        self.offset_us = Some(offset);
-        self.last = self.last.max(Timestamp::from_micros(offset.saturating_add(pts_us)));
-        self.last
+    /// How far the camera's clock is ahead of ours, once it reported.
+    pub fn offset_ms(&self) -> Option<i64> {
+        self.reported.map(|reported| reported.against_ours_us / 1_000)
     }
 
-    /// The offset after this arrival: a camera's clock runs a little faster or slower than ours.
-    fn follow_arrivals(&mut self, offset: i64, pts_us: i64, now: Timestamp) -> i64 {
-        let step = (pts_us.saturating_sub(self.last_pts_us) / SLEW).clamp(0, self.behind_us);
+    /// The wall time of a frame that arrived `now`; `camera` is its wall time by the camera's reports, if there were
+    /// any.
+    pub fn stamp(&mut self, pts_us: i64, now: Timestamp, camera: Option<Timestamp>) -> Stamp {
+        let arrived_us = now.as_micros().saturating_sub(pts_us);
+        if self.offset_us.is_none() {
+            self.offset_us = Some(arrived_us.saturating_add(self.assumed_us));
+            (self.first_pts_us, self.last_pts_us) = (pts_us, pts_us);
+        }
+        let passed_us = pts_us.saturating_sub(self.last_pts_us).max(0);
         self.last_pts_us = pts_us;
-        self.behind_us -= step;
-        let offset = offset.saturating_add(step);
-        let late = now.as_micros().saturating_sub(pts_us).saturating_sub(offset);
-        if late < 0 {
-            // Pictures can't be from the future: the anchor was late, and moves back.
-            self.behind_us = 0;
-            self.window = Window { since_us: pts_us, least_us: 0 };
-            return offset.saturating_add(late);
+        let mut change = None;
+        if self.kind != Clock::File {
+            self.arrivals.add(pts_us, arrived_us);
+            change = match camera {
+                Some(camera) => self.report(camera.as_micros().saturating_sub(pts_us), arrived_us, passed_us),
+                None => None,
+            };
+            if self.kind == Clock::Arrival {
+                self.follow_arrivals(arrived_us, passed_us);
+            }
         }
-        self.window.least_us = self.window.least_us.min(late);
-        if pts_us.saturating_sub(self.window.since_us) >= WINDOW_US {
-            self.behind_us = self.window.least_us;
-            self.window = Window { since_us: pts_us, least_us: i64::MAX };
+        let wall_us = self.offset_us.unwrap_or(arrived_us).saturating_add(pts_us);
+        // Where the clock has to go back it goes at half its speed until the time has come.
+        let least_us = self.last.as_micros().saturating_add(passed_us / 2);
+        self.last = Timestamp::from_micros(wall_us.max(least_us));
+        Stamp { captured_at: self.last, change }
+    }
+
+    /// Takes what the camera says: `offset_us` is its wall time minus pts.
+    fn report(&mut self, offset_us: i64, arrived_us: i64, passed_us: i64) -> Option<Change> {
+        let against_ours_us = offset_us.saturating_sub(self.arrivals.quickest_us().unwrap_or(arrived_us));
+        let before = self.reported.replace(Reported { offset_us, against_ours_us });
+        let set = before.is_some_and(|before| before.offset_us.abs_diff(offset_us) > STEP_US.unsigned_abs());
+        let stepped = set.then_some(Change::Stepped);
+        if offset_us.abs_diff(arrived_us) > BELIEVED_US.unsigned_abs() {
+            return stepped.or(self.becomes(Clock::Arrival));
         }
-        offset
+        let kind = self.becomes(Clock::Ntp);
+        let ours = self.offset_us.get_or_insert(offset_us);
+        if !self.anchored {
+            self.anchored = true;
+            if self.last_pts_us.saturating_sub(self.first_pts_us) <= ANCHOR_US {
+                *ours = offset_us;
+                return kind;
+            }
+        }
+        let ahead_us = offset_us.saturating_sub(*ours);
+        if ahead_us > STEP_US {
+            *ours = offset_us;
+            return Some(Change::Stepped);
+        }
+        if ahead_us >= -STEP_US {
+            *ours = ours.saturating_add(slewed(ahead_us, passed_us));
+        }
+        stepped.or(kind)
+    }
+
+    fn becomes(&mut self, kind: Clock) -> Option<Change> {
+        (std::mem::replace(&mut self.kind, kind) != kind).then_some(Change::Kind)
+    }
+
+    /// A camera's clock runs a little faster or slower than ours.
+    fn follow_arrivals(&mut self, arrived_us: i64, passed_us: i64) {
+        let (assumed_us, settled) = (self.assumed_us, self.anchored || self.arrivals.is_settled());
+        let Some(ours) = &mut self.offset_us else { return };
+        if !settled && arrived_us.saturating_add(assumed_us) < *ours {
+            // Pictures can't be from the future: the first ones were late.
+            *ours = arrived_us.saturating_add(assumed_us);
+        } else if let Some(quickest_us) = self.arrivals.quickest_us() {
+            let ahead_us = quickest_us.saturating_add(assumed_us).saturating_sub(*ours);
+            *ours = ours.saturating_add(slewed(ahead_us, passed_us));
+        }
     }
 
     /// A promise: no frame gets an earlier time after this.
     pub fn promise(&mut self, now: Timestamp) -> Timestamp {
         // A file's frames may stand anywhere against the wall: only what was given can be promised.
         if self.kind != Clock::File || self.last.as_micros() == i64::MIN {
-            self.last = self.last.max(now);
+            let against_ours_us = match (self.kind, self.reported) {
+                (Clock::Ntp, Some(reported)) => reported.against_ours_us,
+                _ => self.assumed_us,
+            };
+            let sure_us = now.as_micros().saturating_add(against_ours_us).saturating_sub(ON_ITS_WAY_US);
+            self.last = self.last.max(Timestamp::from_micros(sure_us));
         }
         self.last
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// How much of `wanted_us` a clock may be moved in this time.
+fn slewed(wanted_us: i64, passed_us: i64) -> i64 {
+    let most = passed_us / SLEW;
+    wanted_us.clamp(-most, most)
+}
 
-    #[test]
-    fn a_file_keeps_its_pts_and_a_live_stream_starts_at_zero() {
-        let mut file = Timeline::default();
-        assert_eq!([80_000, 120_000].map(|pts| file.pts_us(Some(pts), true)), [80_000, 120_000]);
-        let mut live = Timeline::default();
-        assert_eq!([913_000, 953_000].map(|pts| live.pts_us(Some(pts), false)), [0, 40_000]);
-    }
+/// The quickest arrivals, window by window.
+#[derive(Debug, Default)]
+struct Arrivals {
+    since_pts_us: Option<i64>,
+    least_us: Option<i64>,
+    /// Of the last whole window.
+    settled_us: Option<i64>,
+}
 
-    #[test]
-    fn pts_strictly_rises_whatever_comes() {
-        let mut timeline = Timeline::default();
-        let given = [Some(0), Some(40_000), Some(40_000), Some(10_000), None, Some(200_000)];
-        let pts: Vec<_> = given.into_iter().map(|pts| timeline.pts_us(pts, true)).collect();
-        assert!(pts.is_sorted_by(|a, b| a < b), "{pts:?}");
-        assert_eq!(pts.last(), Some(&200_000));
-    }
-
-    #[test]
-    fn a_reconnect_goes_on_by_the_time_that_passed() {
-        let mut timeline = Timeline::default();
-        for pts in [0, 40_000, 80_000] {
-            timeline.pts_us(Some(pts), false);
+impl Arrivals {
+    /// `arrived_us`: our wall time at the arrival minus pts.
+    fn add(&mut self, pts_us: i64, arrived_us: i64) {
+        let since = *self.since_pts_us.get_or_insert(pts_us);
+        self.least_us = Some(self.least_us.map_or(arrived_us, |least| least.min(arrived_us)));
+        if pts_us.saturating_sub(since) >= WINDOW_US {
+            self.settled_us = self.least_us.take();
+            self.since_pts_us = Some(pts_us);
         }
-        timeline.reopened(5_000_000);
-        assert_eq!(timeline.pts_us(Some(7), false), 5_080_000);
-        assert_eq!(timeline.pts_us(Some(40_007), false), 5_120_000);
     }
 
-    #[test]
-    fn captured_at_follows_the_pts_and_never_goes_back() {
-        let at = Timestamp::from_micros;
-        let mut clock = CaptureClock::new(Clock::Arrival);
-        assert_eq!(clock.captured_at(0, at(1_000_000)), at(1_000_000));
-        assert_eq!(clock.captured_at(40_000, at(1_090_000)), at(1_040_000));
-        assert_eq!(clock.promise(at(1_500_000)), at(1_500_000));
-        assert_eq!(clock.captured_at(80_000, at(1_500_100)), at(1_500_000));
-        assert_eq!(clock.captured_at(900_000, at(1_600_000)), at(1_600_000));
+    fn is_settled(&self) -> bool {
+        self.settled_us.is_some()
     }
 
-    #[test]
-    fn a_file_counts_from_where_it_was_opened() {
-        let at = Timestamp::from_micros;
-        let mut clock = CaptureClock::new(Clock::File);
-        assert_eq!(clock.captured_at(0, at(1_000_000)), at(1_000_000));
-        assert_eq!(clock.captured_at(900_000, at(1_000_010)), at(1_900_000));
-        assert_eq!(clock.promise(at(1_000_020)), at(1_900_000));
-    }
-
-    #[test]
-    fn a_camera_whose_clock_is_slow_or_fast_is_followed() {
-        for (name, ppm) in [("slow", -300), ("right", 0), ("fast", 300)] {
-            let mut clock = CaptureClock::new(Clock::Arrival);
-            let (mut furthest, mut steepest, mut last) = (0, 0, None);
-            // Two hours at 10 frames a second; every third picture is up to 80 ms late.
-            for n in 0..72_000_i64 {
-                let taken = n * 100_000;
-                let pts = taken + taken * ppm / 1_000_000;
-                let delay = if n % 3 == 0 { 20_000 + (n * 7_919) % 60_000 } else { 20_000 };
-                let at = clock.captured_at(pts, Timestamp::from_micros(taken + delay)).as_micros();
-                furthest = furthest.max((at - taken - 20_000).abs());
-                steepest = steepest.max(last.map_or(0, |last| at - last));
-                last = Some(at);
-            }
-            assert!(furthest < 30_000, "{name}: {furthest} µs from the truth");
-            assert!(steepest <= 100_000 + 100, "{name}: {steepest} µs between two frames");
-        }
+    /// Of the last whole window, or of the first as far as it is.
+    fn quickest_us(&self) -> Option<i64> {
+        self.settled_us.or(self.least_us)
     }
 }
+
+#[cfg(test)]
+#[path = "clock_tests.rs"]
+mod tests;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use sightline_schema::{CameraState, Clock, ErrorCode, SkipReason, Skipped, Timestamp};
+use sightline_schema::{CameraState, Clock, ErrorCode, GapReason, SkipReason, Skipped, Timestamp};
 
 /// Layout of a picture's planes in memory, 8 bits a sample.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -165,8 +165,15 @@ pub enum StreamItem {
 /// What a stream says between its frames.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Mark {
-    /// The stream was opened and its clock is anchored; tracks of before are gone.
-    Started { clock: Clock, at: Timestamp },
+    /// The stream was opened, or its size or the camera's clock changed.
+    Started {
+        clock: Clock,
+        at: Timestamp,
+        /// Why what lies between the last result and the next frame was not seen, where something may be missing.
+        lost: Option<GapReason>,
+        /// The usual distance of two results: what is not longer than two of these is no gap.
+        interval_us: i64,
+    },
     /// It still runs; said every minute for readers that come later.
     Running { clock: Clock, at: Timestamp },
     /// No frame for a while. No frame with an earlier `captured_at` follows.

@@ -20,6 +20,11 @@ impl Gate {
         Self { interval_us, due_us: None }
     }
 
+    /// µs between wanted frames, where a rate is wanted.
+    pub fn interval_us(&self) -> Option<i64> {
+        self.interval_us.map(|interval| interval as i64)
+    }
+
     /// Whether the frame at `pts_us` goes on; if not, it is skipped for `sampling`.
     ///
     /// Due times stand on a grid from the first frame, so that 5 fps of 12.5 are 5 on average, and half a

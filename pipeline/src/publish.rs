@@ -5,14 +5,15 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use sightline_schema::{
-    Camera, CameraState, Clock, Message, ModelFacts, SpecRecord, Status, StreamRecord, StreamState, Tick,
-    Timestamp, Topics,
+    Camera, CameraState, Clock, GapAfter, Message, ModelFacts, SpecRecord, Status, StreamRecord, StreamState,
+    Tick, Timestamp, Topics,
 };
 use sightline_service::kafka::{Delivered, FaultKind, KafkaFault, OnDelivery, Producer, SendError};
 use sightline_service::shutdown::Shutdown;
 
 use crate::batch::WhenFull;
 use crate::frame::{End, Mark};
+use crate::gaps::Gaps;
 use crate::lane::{Outlet, Tracked, Unpublished};
 use crate::metrics::{CameraMetrics, PipelineMetrics};
 use crate::result::ResultFacts;
@@ -94,16 +95,18 @@ impl Publisher {
         }
     }
 
-    /// The outlet of one camera and epoch.
+    /// The outlet of one camera and epoch. `predecessor`: the camera's last result before, as far as it is known.
     pub fn outlet(
         &self,
         spec: Spec,
         results: ResultFacts,
         when_full: WhenFull,
         camera: Arc<CameraMetrics>,
+        predecessor: Option<GapAfter>,
     ) -> KafkaOutlet {
         let topic = self.topics.detections();
-        KafkaOutlet { publisher: self.clone(), topic, spec, results, when_full, camera, unsaid: None }
+        let gaps = Gaps::new(&results.camera, results.epoch, predecessor);
+        KafkaOutlet { publisher: self.clone(), topic, spec, results, when_full, camera, gaps, unsaid: None }
     }
 
     /// Hands what is under way to Kafka. Gives what is still not acknowledged then.
@@ -219,6 +222,7 @@ pub struct KafkaOutlet {
     results: ResultFacts,
     when_full: WhenFull,
     camera: Arc<CameraMetrics>,
+    gaps: Gaps,
     /// A start that found the queue full: said before the next frame, since readers need it first.
     unsaid: Option<(Clock, Timestamp)>,
 }
@@ -272,13 +276,24 @@ impl Outlet for KafkaOutlet {
         if let Some((clock, at)) = self.unsaid {
             self.start(clock, at)?;
         }
+        let seq = tracked.frame.seq;
+        if let Some(gap) = self.gaps.before(seq, captured_at) {
+            self.say(&gap)?;
+        }
         let result = self.results.result(tracked);
-        self.publisher.send(&self.topic, &result, live.then_some(captured_at), self.when_full, None)
+        self.publisher.send(&self.topic, &result, live.then_some(captured_at), self.when_full, None)?;
+        self.gaps.result(seq, captured_at);
+        Ok(())
     }
 
     fn mark(&mut self, mark: &Mark) {
         let said = match *mark {
-            Mark::Started { clock, at } => self.start(clock, at),
+            Mark::Started { clock, at, lost, interval_us } => {
+                if let Some(reason) = lost {
+                    self.gaps.lost(reason, interval_us);
+                }
+                self.start(clock, at)
+            }
             Mark::Running { clock, at } => {
                 self.spec().and_then(|()| self.stream(StreamState::Running, clock, at, None))
             }

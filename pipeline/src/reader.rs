@@ -3,20 +3,34 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use sightline_schema::{CameraState, Clock, SkipReason, Skipped, Timestamp};
+use sightline_schema::{CameraState, Clock, GapReason, SkipReason, Skipped, Timestamp};
 
-use crate::batch::{SlotId, Slots};
-use crate::clock::{CaptureClock, Timeline};
+use crate::batch::{Closed, SlotId, Slots};
+use crate::clock::{CaptureClock, Change, Stamp};
 use crate::error::StreamError;
 use crate::frame::{Frame, Mark, StreamItem};
 use crate::gate::Gate;
 use crate::metrics::CameraMetrics;
 use crate::source::{Pulled, Source, SourceFrame};
+use crate::timeline::Timeline;
 
-/// A frame record, or else a tick, at least this often.
-const TICK: Duration = Duration::from_secs(5);
-/// `stream/1 running` and `spec/1` for readers that come later.
-const REPEAT: Duration = Duration::from_secs(60);
+/// How often a stream that has nothing new to say says something.
+#[derive(Clone, Copy, Debug)]
+pub struct Pace {
+    /// A frame record, or else a tick, at least this often.
+    pub tick: Duration,
+    /// `stream/1 running` and `spec/1`, for readers that come later.
+    pub repeat: Duration,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self { tick: Duration::from_secs(5), repeat: Duration::from_secs(60) }
+    }
+}
+
+/// What is taken for a stream's interval that does not say its own.
+const UNKNOWN_INTERVAL_US: i64 = 1_000_000;
 /// How long a pull waits before the reader looks up.
 const LOOK_UP: Duration = Duration::from_millis(100);
 
@@ -44,6 +58,11 @@ pub struct Reader {
     counted: u64,
     /// `Started` was said of the source that is open now.
     announced: bool,
+    /// Why a stretch before the next frame may be missing.
+    lost: Option<GapReason>,
+    /// Of the last frame, pixels.
+    size: Option<(u32, u32)>,
+    pace: Pace,
     /// The source was lost or repeats, and its first frame is not here yet; a repeat's cut is known beforehand.
     reopened: Option<Option<Duration>>,
     last_frame: Option<Instant>,
@@ -57,19 +76,23 @@ impl Reader {
         slot: SlotId,
         metrics: Arc<CameraMetrics>,
         gate: Gate,
-        clock: Clock,
+        clock: CaptureClock,
     ) -> Self {
+        let recorded = clock.kind() == Clock::File;
         Self {
             slots,
             slot,
             metrics,
             gate,
             timeline: Timeline::default(),
-            clock: CaptureClock::new(clock),
-            recorded: clock == Clock::File,
+            clock,
+            recorded,
             owed: Skipped::default(),
             counted: 0,
             announced: false,
+            lost: Some(GapReason::PodLost),
+            size: None,
+            pace: Pace::default(),
             reopened: None,
             last_frame: None,
             last_said: Instant::now(),
@@ -77,16 +100,16 @@ impl Reader {
         }
     }
 
-    pub fn clock(&self) -> Clock {
-        self.clock.kind()
+    pub fn clock(&self) -> &CaptureClock {
+        &self.clock
     }
 
-    /// Reads until the source ends or fails, or `stop` says so. `seen` hears of each frame's pts.
+    /// Reads until the source ends or fails, or `stop` says so. `seen` is shown each frame.
     pub fn run(
         &mut self,
         source: &mut dyn Source,
         stop: &dyn Fn() -> bool,
-        seen: &mut dyn FnMut(i64),
+        seen: &mut dyn FnMut(&Frame),
     ) -> Result<Stopped, StreamError> {
         loop {
             if stop() {
@@ -97,17 +120,9 @@ impl Reader {
                 Pulled::Nothing => self.idle(CameraState::Connecting, None),
                 Pulled::End => return Ok(Stopped::SourceEnded),
                 Pulled::Frame(frame) => {
-                    let frame = self.stamp(frame);
-                    seen(frame.pts_us);
-                    let (at, pts_us) = (frame.captured_at, frame.pts_us);
-                    if !self.announced {
-                        self.announced = true;
-                        if self.say(Mark::Started { clock: self.clock.kind(), at }).is_err() {
-                            return Ok(Stopped::Wanted);
-                        }
-                        self.last_repeat = Instant::now();
-                    }
-                    self.offer(frame, pts_us).and_then(|()| self.repeat(at))
+                    let (frame, change) = self.stamp(frame);
+                    seen(&frame);
+                    self.announce(&frame, change, source.video().fps).and_then(|()| self.offer(frame))
                 }
             };
             if said.is_err() {
@@ -118,18 +133,19 @@ impl Reader {
 
     /// A source was lost or repeats: from its next frame on, the pts go on after `gap`, or after the time that will
     /// have passed. The tracker decides by that what it remembers.
-    pub fn reopened(&mut self, gap: Option<Duration>) {
+    /// `lost` is why something may be missing; nothing is between two rounds of a file.
+    pub fn reopened(&mut self, gap: Option<Duration>, lost: Option<GapReason>) {
+        // An epoch that had no frame yet goes on waiting for what its predecessor left.
+        if self.last_frame.is_some() {
+            self.lost = lost;
+        }
         self.announced = false;
         self.reopened = Some(gap);
     }
 
     /// Says a tick if nothing was said for a while. Gives the promised time.
-    pub fn idle(
-        &mut self,
-        state: CameraState,
-        error: Option<&StreamError>,
-    ) -> Result<(), crate::batch::Closed> {
-        if self.last_said.elapsed() < TICK {
+    pub fn idle(&mut self, state: CameraState, error: Option<&StreamError>) -> Result<(), Closed> {
+        if self.last_said.elapsed() < self.pace.tick {
             return Ok(());
         }
         let at = self.clock.promise(now());
@@ -141,21 +157,51 @@ impl Reader {
         (self.clock.promise(now()), std::mem::take(&mut self.owed))
     }
 
-    fn stamp(&mut self, given: SourceFrame) -> Frame {
+    fn stamp(&mut self, given: SourceFrame) -> (Frame, Option<Change>) {
         let last_frame = self.last_frame.replace(Instant::now());
         if let Some(gap) = self.reopened.take() {
             let gap = gap.or_else(|| last_frame.map(|last| last.elapsed())).unwrap_or_default();
             self.timeline.reopened(i64::try_from(gap.as_micros()).unwrap_or(i64::MAX));
         }
         let pts_us = self.timeline.pts_us(given.pts_us, self.recorded);
-        let captured_at = self.clock.captured_at(pts_us, now());
+        let Stamp { captured_at, change } = self.clock.stamp(pts_us, now(), given.camera_time);
         self.metrics.arrived((given.seq + 1).saturating_sub(self.counted));
         self.counted = given.seq + 1;
-        Frame { planes: given.planes, seq: given.seq, pts_us, captured_at, skipped: given.skipped }
+        let frame =
+            Frame { planes: given.planes, seq: given.seq, pts_us, captured_at, skipped: given.skipped };
+        (frame, change)
     }
 
-    fn offer(&mut self, mut frame: Frame, pts_us: i64) -> Result<(), crate::batch::Closed> {
-        if !self.gate.passes(pts_us) {
+    /// Says what a reader has to know before this frame: that the stream begins, changed, or still runs.
+    fn announce(&mut self, frame: &Frame, change: Option<Change>, fps: f64) -> Result<(), Closed> {
+        let (clock, at) = (self.clock.kind(), frame.captured_at);
+        let changed =
+            self.size.replace(frame.size()) != Some(frame.size()) || change == Some(Change::Stepped);
+        let begins = !std::mem::replace(&mut self.announced, true) || changed;
+        let lost = self.lost.take();
+        if begins || change == Some(Change::Kind) || self.last_repeat.elapsed() >= self.pace.repeat {
+            self.last_repeat = Instant::now();
+            return self.say(if begins {
+                Mark::Started { clock, at, lost, interval_us: self.interval_us(fps) }
+            } else {
+                Mark::Running { clock, at }
+            });
+        }
+        Ok(())
+    }
+
+    /// The usual distance of two frames that are detected.
+    fn interval_us(&self, fps: f64) -> i64 {
+        let frames_us = match self.timeline.interval_us() {
+            Some(interval) => interval,
+            None if fps > 0.0 => (1e6 / fps) as i64,
+            None => UNKNOWN_INTERVAL_US,
+        };
+        self.gate.interval_us().unwrap_or(0).max(frames_us)
+    }
+
+    fn offer(&mut self, mut frame: Frame) -> Result<(), Closed> {
+        if !self.gate.passes(frame.pts_us) {
             self.owed.merge(&frame.skipped);
             self.owed.add(SkipReason::Sampling, 1);
             return self.idle(CameraState::Running, None);
@@ -165,15 +211,7 @@ impl Reader {
         self.slots.push(self.slot, StreamItem::Frame(frame))
     }
 
-    fn repeat(&mut self, at: Timestamp) -> Result<(), crate::batch::Closed> {
-        if self.last_repeat.elapsed() < REPEAT {
-            return Ok(());
-        }
-        self.last_repeat = Instant::now();
-        self.say(Mark::Running { clock: self.clock.kind(), at })
-    }
-
-    fn say(&mut self, mark: Mark) -> Result<(), crate::batch::Closed> {
+    fn say(&mut self, mark: Mark) -> Result<(), Closed> {
         self.last_said = Instant::now();
         self.slots.push(self.slot, StreamItem::Mark(mark))
     }

@@ -35,6 +35,7 @@ impl Source for Frames {
         Ok(Pulled::Frame(SourceFrame {
             planes,
             pts_us: Some(seq as i64 * 1_000),
+            camera_time: None,
             seq,
             skipped: Skipped::default(),
         }))
@@ -71,7 +72,13 @@ impl Setting {
         let slots = Arc::new(Slots::default());
         let slot = slots.add(WhenFull::Block);
         let metrics = PipelineMetrics::register(&mut Registry::default()).camera("gate");
-        let reader = Reader::new(slots.clone(), slot, metrics, Gate::new(sampling), Clock::Arrival);
+        let reader = Reader::new(
+            slots.clone(),
+            slot,
+            metrics,
+            Gate::new(sampling),
+            CaptureClock::new(Clock::Arrival, 0),
+        );
         Self { slots, reader }
     }
 
@@ -110,7 +117,7 @@ fn a_source_is_announced_before_its_first_frame_and_again_after_a_loss() {
             ),
             "{items:?}"
         );
-        setting.reader.reopened(None);
+        setting.reader.reopened(None, Some(GapReason::Disconnected));
     }
 }
 
@@ -123,7 +130,7 @@ fn pts_go_on_by_the_time_that_passed_however_often_it_failed_in_between() {
         while begun.elapsed() < Duration::from_millis(30) * attempt {
             std::thread::park_timeout(Duration::from_millis(1));
         }
-        setting.reader.reopened(None);
+        setting.reader.reopened(None, Some(GapReason::Disconnected));
     }
     let gap = frames(&setting.read(2..3))[0].pts_us - before;
     let passed = i64::try_from(begun.elapsed().as_micros()).unwrap();

@@ -42,9 +42,7 @@ fn h264_picture(payload: &[u8]) -> bool {
     let coded = |nal: u8| (1..=5).contains(&(nal & 0x1f));
     match payload.first().map(|first| first & 0x1f) {
         // STAP-A, STAP-B: 16-bit sizes and NAL units, behind a decoding order number in B.
-        Some(kind @ 24..=25) => {
-            aggregated(payload.get(if kind == 24 { 1 } else { 3 }..)).any(|nal| coded(nal))
-        }
+        Some(kind @ 24..=25) => aggregated(payload.get(if kind == 24 { 1 } else { 3 }..)).any(coded),
         // FU-A, FU-B: the type is in the second byte.
         Some(28..=29) => payload.get(1).is_none_or(|header| coded(*header)),
         Some(1..=5 | 26..=27) | None => true,
@@ -59,7 +57,7 @@ fn h265_picture(payload: &[u8]) -> bool {
         Some(48) => aggregated(payload.get(2..)).any(coded),
         // Fragment: the type is in the third byte, without the bit in front.
         Some(49) => payload.get(2).is_none_or(|header| header & 0x3f < 32),
-        Some(kind) => kind < 32 || kind > 49,
+        Some(kind) => !(32..=49).contains(&kind),
         None => true,
     }
 }

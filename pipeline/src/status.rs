@@ -5,6 +5,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use sightline_schema::{CameraState, Clock, Status, StatusError, Timestamp, VideoFacts};
 
+use crate::clock::CaptureClock;
 use crate::error::StreamError;
 use crate::metrics::CameraMetrics;
 
@@ -36,6 +37,7 @@ pub struct StatusKeeper {
     before: Option<Timestamp>,
     video: Option<VideoFacts>,
     clock: Option<Clock>,
+    clock_offset_ms: Option<i64>,
     said: Instant,
 }
 
@@ -53,6 +55,7 @@ impl StatusKeeper {
             before: None,
             video: None,
             clock: None,
+            clock_offset_ms: None,
             said: Instant::now(),
         }
     }
@@ -73,13 +76,24 @@ impl StatusKeeper {
     }
 
     /// Looks at the results: the first of an opened source makes the camera `running`. Repeats what is old.
-    pub fn follow(&mut self, clock: Clock) {
-        self.clock = Some(clock);
+    pub fn follow(&mut self, clock: &CaptureClock) {
+        let kind = self.clock.replace(clock.kind());
+        let changed = kind.is_some_and(|kind| kind != clock.kind());
+        self.clock_offset_ms = clock.offset_ms();
         let last = self.metrics.last_result().map(|last| last.captured_at);
         if self.state == CameraState::Connecting && last.is_some() && last != self.before {
             self.error = None;
             self.change(CameraState::Running);
-        } else if self.said.elapsed() >= REPEAT {
+        } else if self.said.elapsed() >= REPEAT || changed {
+            self.say();
+        }
+    }
+
+    /// What is wrong with the picture of a stream that runs, or that nothing is any more.
+    pub fn sight(&mut self, error: Option<&StreamError>) {
+        let error = error.map(StreamError::to_status);
+        if self.state == CameraState::Running && self.error != error {
+            self.error = error;
             self.say();
         }
     }
@@ -125,7 +139,7 @@ impl StatusKeeper {
             last: self.metrics.last_result(),
             video: self.video.clone(),
             clock: self.clock,
-            clock_offset_ms: None,
+            clock_offset_ms: self.clock_offset_ms,
         });
     }
 }

@@ -3,17 +3,18 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use sightline_schema::{Camera, CameraState, Clock, ErrorCode, Play, Sampling, StreamSpec};
+use sightline_schema::{Camera, CameraState, Clock, ErrorCode, GapReason, Play, Sampling, StreamSpec};
 use sightline_service::backoff::Backoff;
 use sightline_service::shutdown::Shutdown;
 
-use crate::batch::Slots;
-use crate::batch::WhenFull;
+use crate::batch::{Slots, WhenFull};
+use crate::clock::CaptureClock;
 use crate::error::StreamError;
-use crate::frame::{End, StreamItem};
+use crate::frame::{End, Planes, StreamItem};
 use crate::gate::Gate;
 use crate::lane::Lane;
 use crate::metrics::CameraMetrics;
+use crate::picture_watch::{PictureWatch, Sight};
 use crate::reader::{Reader, Stopped};
 use crate::source::Source;
 use crate::source::address::{Address, Kind};
@@ -27,6 +28,9 @@ const HEALTHY: Duration = Duration::from_secs(60);
 /// A file that plays in a loop is cut here: nothing is tracked over the cut.
 const LOOP_CUT: Duration = Duration::from_millis(1_100);
 
+/// How long the reader goes on before the status is looked at.
+const SLICE: Duration = Duration::from_millis(500);
+
 /// How long the results on their way may take after the last frame.
 const DRAIN: Duration = Duration::from_secs(10);
 
@@ -37,16 +41,18 @@ pub struct Manner {
     pub live: bool,
     /// From the start again when it ends.
     pub repeats: bool,
+    /// By a sensor: what stands still or is black is a fault.
+    pub watched: bool,
 }
 
 impl Manner {
     pub fn of(address: &Address, play: Option<Play>) -> Self {
         match address.kind() {
-            Kind::Rtsp => Self { live: true, repeats: false },
-            Kind::Test => Self { live: true, repeats: false },
+            Kind::Rtsp => Self { live: true, repeats: false, watched: true },
+            Kind::Test => Self { live: true, repeats: false, watched: false },
             Kind::Http | Kind::File => {
                 let repeats = play == Some(Play::Loop);
-                Self { live: repeats, repeats }
+                Self { live: repeats, repeats, watched: false }
             }
         }
     }
@@ -68,6 +74,8 @@ pub struct StreamContext {
     pub metrics: Arc<CameraMetrics>,
     pub shutdown: Shutdown,
     pub decoder_threads: u32,
+    /// How far the camera's clock was from ours when it was last heard of.
+    pub clock_offset_ms: i64,
 }
 
 /// Runs one camera from its claim to its end.
@@ -96,7 +104,7 @@ impl Stream {
             context.slot,
             context.metrics.clone(),
             Gate::new(&camera.sampling),
-            manner.clock(),
+            CaptureClock::new(manner.clock(), context.clock_offset_ms),
         );
         Self { camera, spec, address, manner, context, units: shared_access_units(), reader, status }
     }
@@ -110,7 +118,7 @@ impl Stream {
             let error = match self.run_once() {
                 Ok(Stopped::Wanted) => break false,
                 Ok(Stopped::SourceEnded) if self.manner.repeats => {
-                    self.reader.reopened(Some(LOOP_CUT));
+                    self.reader.reopened(Some(LOOP_CUT), None);
                     continue;
                 }
                 Ok(Stopped::SourceEnded) if self.address.kind() != Kind::Rtsp => break true,
@@ -121,7 +129,8 @@ impl Stream {
                 ),
                 Err(error) => error,
             };
-            if started.elapsed() > HEALTHY {
+            // A picture that stands still takes its time to be noticed.
+            if started.elapsed() > HEALTHY && error.code() != ErrorCode::Frozen {
                 quick.reset();
                 slow.reset();
             }
@@ -136,7 +145,7 @@ impl Stream {
             if self.wait(wait, &error) {
                 break false;
             }
-            self.reader.reopened(None);
+            self.reader.reopened(None, Some(lost_by(error.code())));
         };
         self.end(complete);
     }
@@ -145,30 +154,61 @@ impl Stream {
     fn run_once(&mut self) -> Result<Stopped, StreamError> {
         self.status.connecting();
         let mut source = GstSource::open(self.options(), self.units.clone())?;
-        let shutdown = self.context.shutdown.clone();
-        let status = &mut self.status;
-        let stop = || shutdown.is_set();
-        let mut facts_at = 0u32;
-        // The status follows the results; facts of the video are read when they may have changed.
-        let result = loop {
-            let until = Instant::now() + Duration::from_millis(500);
-            let pause = || stop() || Instant::now() >= until;
-            match self.reader.run(&mut source, &pause, &mut |_| {}) {
-                Ok(Stopped::Wanted) if !stop() => {
-                    if facts_at.is_multiple_of(10) {
-                        status.video(source.video());
-                    }
-                    facts_at = facts_at.wrapping_add(1);
-                    status.follow(self.reader.clock());
-                }
+        let mut watch = PictureWatch::default();
+        let mut slices = 0u32;
+        loop {
+            let sight = match self.slice(&mut source, &mut watch) {
+                Ok((Stopped::Wanted, sight)) if !self.context.shutdown.is_set() => sight,
                 other => {
-                    status.video(source.video());
-                    break other;
+                    self.status.video(source.video());
+                    return other.map(|(stopped, _)| stopped);
                 }
+            };
+            // Facts of the video are read when they may have changed.
+            if slices.is_multiple_of(10) {
+                self.status.video(source.video());
             }
-        };
-        drop(source);
-        result
+            slices = slices.wrapping_add(1);
+            // The status follows the results.
+            self.status.follow(self.reader.clock());
+            self.judge(sight)?;
+        }
+    }
+
+    /// Reads for a moment. Gives what the picture looked like, where it was looked at.
+    fn slice(
+        &mut self,
+        source: &mut GstSource,
+        watch: &mut PictureWatch,
+    ) -> Result<(Stopped, Option<Sight>), StreamError> {
+        let shutdown = &self.context.shutdown;
+        let until = Instant::now() + SLICE;
+        let pause = || shutdown.is_set() || Instant::now() >= until;
+        let watched = self.manner.watched;
+        let mut sight = None;
+        let stopped = self.reader.run(source, &pause, &mut |frame| {
+            if let (true, Planes::Host(planes)) = (watched, &frame.planes) {
+                sight = watch.look(planes, Instant::now()).or(sight);
+            }
+        })?;
+        Ok((stopped, sight))
+    }
+
+    /// A picture that stands still is read anew; a black one is said, and may be the night.
+    fn judge(&mut self, sight: Option<Sight>) -> Result<(), StreamError> {
+        let error = |code, message: &str| StreamError::new(code, &self.camera.id, message);
+        match sight {
+            None => {}
+            Some(Sight::Fine) => self.status.sight(None),
+            Some(Sight::Black) => {
+                self.status.sight(Some(&error(ErrorCode::Black, "the picture is black")));
+            }
+            Some(Sight::Frozen) => {
+                let message = "the same picture comes again and again, to the bit";
+                return Err(error(ErrorCode::Frozen, message));
+            }
+        }
+        Ok(())
     }
 
     fn options(&self) -> GstOptions {
@@ -203,7 +243,7 @@ impl Stream {
     }
 
     fn end(mut self, complete: bool) {
-        let clock = self.reader.clock();
+        let clock = self.reader.clock().kind();
         let (at, mut skipped) = self.reader.close();
         let mut units = self.units.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         skipped.merge(&units.take_owed());
@@ -214,6 +254,14 @@ impl Stream {
             tracing::warn!(camera = %self.camera.id, "results still under way after {} s are given up", DRAIN.as_secs());
         }
         self.status.ended();
+    }
+}
+
+/// Why nothing was seen between such an error and the next picture.
+fn lost_by(code: ErrorCode) -> GapReason {
+    match code {
+        ErrorCode::Corrupt => GapReason::Corrupt,
+        _ => GapReason::Disconnected,
     }
 }
 

@@ -12,6 +12,7 @@ use crate::cpu::CpuTime;
 use crate::detect::{Model, ModelError, Thresholds};
 use crate::lane::{Lane, LaneSettings};
 use crate::metrics::PipelineMetrics;
+use crate::predecessors::Predecessors;
 use crate::publish::{Publisher, Spec};
 use crate::result::ResultFacts;
 use crate::source::address::Address;
@@ -76,6 +77,17 @@ impl Plan {
     }
 }
 
+/// What the cameras of a process share.
+#[derive(Clone, Copy)]
+pub struct FleetContext<'a> {
+    pub model: &'a Model,
+    pub options: &'a FleetOptions,
+    pub publisher: &'a Publisher,
+    pub metrics: &'a PipelineMetrics,
+    pub shutdown: &'a Shutdown,
+    pub predecessors: &'a Predecessors,
+}
+
 /// The cameras of one process while they run.
 pub struct Fleet {
     workers: Workers,
@@ -87,14 +99,8 @@ pub struct Fleet {
 
 impl Fleet {
     /// Claims each camera and opens it once its claim is acknowledged.
-    pub fn start(
-        plan: Plan,
-        model: &Model,
-        options: &FleetOptions,
-        publisher: &Publisher,
-        metrics: &PipelineMetrics,
-        shutdown: &Shutdown,
-    ) -> Result<Self, CameraRefused> {
+    pub fn start(plan: Plan, context: &FleetContext<'_>) -> Result<Self, CameraRefused> {
+        let FleetContext { model, options, publisher, metrics, shutdown, .. } = *context;
         let Plan { disabled, ready } = plan;
         let workers = Workers::start(model, options.workers)?;
         for camera in &disabled {
@@ -105,7 +111,7 @@ impl Fleet {
         let mut streams = Vec::new();
         for ready in ready {
             let name = ready.camera.id.clone();
-            let run = camera_thread(ready, model, options, publisher, metrics, shutdown, &workers);
+            let run = camera_thread(ready, context, &workers);
             let tell_ended = tell_ended.clone();
             let thread = std::thread::Builder::new().name(format!("camera-{name}")).spawn(move || {
                 if std::panic::catch_unwind(std::panic::AssertUnwindSafe(run)).is_err() {
@@ -165,15 +171,13 @@ impl Fleet {
 /// What a camera's own thread does, from its claim to its end.
 fn camera_thread(
     ready: Ready,
-    model: &Model,
-    options: &FleetOptions,
-    publisher: &Publisher,
-    metrics: &PipelineMetrics,
-    shutdown: &Shutdown,
+    context: &FleetContext<'_>,
     workers: &Workers,
 ) -> impl FnOnce() + Send + 'static + use<> {
     let Ready { camera, stream, address, lane } = ready;
+    let FleetContext { model, options, publisher, metrics, shutdown, predecessors } = *context;
     let manner = Manner::of(&address, stream.play);
+    let predecessor = predecessors.of(&camera.id);
     let metrics = metrics.camera(&camera.id);
     metrics.state(CameraState::Claimed);
     let add = workers.adder();
@@ -185,7 +189,9 @@ fn camera_thread(
         tracing::info!(camera = %camera.id, epoch, address = %address, "claimed");
         let results = ResultFacts { camera: camera.id.clone(), epoch, classes };
         let spec = Spec { camera: camera.clone(), model: model_facts };
-        let outlet = publisher.outlet(spec, results, manner.when_full(), metrics.clone());
+        // A recording has its own time: nothing of it was missed while nobody read it.
+        let last = predecessor.last.filter(|_| manner.live);
+        let outlet = publisher.outlet(spec, results, manner.when_full(), metrics.clone(), last);
         let lane = Lane::new(lane, metrics.clone(), Box::new(outlet));
         let (slot, lane) = add.add(lane, manner.when_full());
         let facts = StatusFacts { camera: camera.id.clone(), epoch, generation: camera.generation, pod };
@@ -194,7 +200,15 @@ fn camera_thread(
             metrics.clone(),
             Box::new(move |status: &Status| publisher.status(status)),
         );
-        let context = StreamContext { slots: add.slots(), slot, lane, metrics, shutdown, decoder_threads };
+        let context = StreamContext {
+            slots: add.slots(),
+            slot,
+            lane,
+            metrics,
+            shutdown,
+            decoder_threads,
+            clock_offset_ms: predecessor.clock_offset_ms.unwrap_or(0),
+        };
         Stream::new(camera, stream, address, context, status).run();
         add.remove(slot);
     }

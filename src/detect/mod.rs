@@ -9,8 +9,9 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use sightline_pipeline::batch::WhenFull;
+use sightline_pipeline::clock::CaptureClock;
 use sightline_pipeline::detect::{Model, Thresholds};
-use sightline_pipeline::frame::{End, StreamItem};
+use sightline_pipeline::frame::{End, Frame, StreamItem};
 use sightline_pipeline::gate::Gate;
 use sightline_pipeline::lane::{Lane, LaneSettings};
 use sightline_pipeline::metrics::PipelineMetrics;
@@ -197,7 +198,13 @@ impl Run<'_> {
                     Some(fps) => Sampling::Fps { fps },
                     None => Sampling::EveryFrame,
                 };
-                let mut reader = Reader::new(adder.slots(), slot, metrics, Gate::new(&sampling), clock);
+                let mut reader = Reader::new(
+                    adder.slots(),
+                    slot,
+                    metrics,
+                    Gate::new(&sampling),
+                    CaptureClock::new(clock, 0),
+                );
                 let read = self.read(source.as_mut(), &mut reader, &input, &tally);
                 drop(source);
                 let (at, mut skipped) = reader.close();
@@ -254,8 +261,8 @@ impl Run<'_> {
                 length = length.or_else(|| source.duration_us());
                 let until = Instant::now() + Duration::from_millis(500);
                 let pause = || stop() || Instant::now() >= until;
-                let mut seen = |pts: i64| {
-                    last_pts = pts;
+                let mut seen = |frame: &Frame| {
+                    last_pts = frame.pts_us;
                     counted += 1;
                 };
                 match reader.run(source, &pause, &mut seen) {

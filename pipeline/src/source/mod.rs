@@ -7,7 +7,7 @@ pub mod picture;
 
 use std::time::Duration;
 
-use sightline_schema::{Skipped, VideoFacts};
+use sightline_schema::{Skipped, Timestamp, VideoFacts};
 
 use crate::error::StreamError;
 use crate::frame::Planes;
@@ -18,6 +18,8 @@ pub struct SourceFrame {
     pub planes: Planes,
     /// µs since the stream's start, as the stream says; `None` where it says nothing.
     pub pts_us: Option<i64>,
+    /// The wall time of the capture by the camera's clock, where it reports it.
+    pub camera_time: Option<Timestamp>,
     pub seq: u64,
     /// Access units that arrived since the previous frame and gave none.
     pub skipped: Skipped,

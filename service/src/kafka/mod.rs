@@ -7,6 +7,7 @@ mod link;
 mod producer;
 mod properties;
 mod topics;
+mod view;
 
 pub use config::{KafkaConfigError, KafkaSettings};
 pub use embedded::EmbeddedBroker;
@@ -14,3 +15,4 @@ pub use fault::{FaultKind, KafkaFault};
 pub use link::LinkState;
 pub use producer::{Delivered, LINGER_MS, LOW_LATENCY_LINGER_MS, OnDelivery, Producer, Refused, SendError};
 pub use topics::{Change, Cluster, Difference, Report, apply, check, cluster, require};
+pub use view::{Entry, read_to_end};

@@ -1,6 +1,7 @@
 //! The door of the decoder: where access units are counted, held back, and the stream's facts are read.
 
 use std::sync::PoisonError;
+use std::time::Instant;
 
 use gst::prelude::*;
 use gstreamer as gst;
@@ -42,6 +43,7 @@ impl Tap {
                 let fate = if self.keyframes_only && delta { Fate::Undecoded } else { Fate::Decoding };
                 let pts = buffer.pts().map(|pts| pts.nseconds());
                 self.units.lock().unwrap_or_else(PoisonError::into_inner).arrived(pts, fate);
+                lock(&self.learned).last_unit = Some(Instant::now());
                 match fate {
                     Fate::Decoding => gst::PadProbeReturn::Ok,
                     Fate::Undecoded | Fate::Lost => gst::PadProbeReturn::Drop,

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use gst::prelude::*;
 use gstreamer as gst;
 use gstreamer_app as gst_app;
-use sightline_schema::{ErrorCode, Transport, VideoFacts};
+use sightline_schema::{ErrorCode, Timestamp, Transport, VideoFacts};
 
 use super::address::{Address, Kind};
 use super::container::{self, Missing};
@@ -54,6 +54,25 @@ struct Learned {
     error: Option<(ErrorCode, String)>,
     /// The connection broke: `rtspsrc` warns of it, then ends as if the camera had said goodbye.
     broke: bool,
+    reported: Option<Reported>,
+    /// When an access unit last reached the decoder's door.
+    last_unit: Option<Instant>,
+}
+
+/// What a camera's sender reports say of its latest access unit.
+#[derive(Clone, Copy)]
+struct Reported {
+    /// ns.
+    pts: u64,
+    camera_time: Timestamp,
+}
+
+impl Reported {
+    /// Of a frame near it.
+    fn at(self, pts: u64) -> Timestamp {
+        let ahead_us = (i128::from(pts) - i128::from(self.pts)) / 1_000;
+        self.camera_time.saturating_add_micros(i64::try_from(ahead_us).unwrap_or(0))
+    }
 }
 
 type Shared = Arc<Mutex<Learned>>;
@@ -201,12 +220,16 @@ impl GstSource {
             .planes
             .planes(sample.caps(), buffer, mjpeg, signalled)
             .map_err(|message| self.error(ErrorCode::CodecUnsupported, message))?;
+        let learned = lock(&self.learned);
+        let decoded = learned.decoder.is_some();
+        let camera_time = learned.reported.zip(pts).map(|(reported, pts)| reported.at(pts.nseconds()));
+        drop(learned);
         let mut units = self.units.lock().unwrap_or_else(PoisonError::into_inner);
-        let decoded = lock(&self.learned).decoder.is_some();
         let (seq, skipped) = if decoded { units.decoded(pts.map(|pts| pts.nseconds())) } else { units.raw() };
         drop(units);
         self.last_frame = Some(Instant::now());
-        Ok(Some(SourceFrame { planes, pts_us: stream_time.map(|t| t.useconds() as i64), seq, skipped }))
+        let pts_us = stream_time.map(|t| t.useconds() as i64);
+        Ok(Some(SourceFrame { planes, pts_us, camera_time, seq, skipped }))
     }
 
     fn end(&mut self) -> Result<Pulled, StreamError> {
@@ -235,9 +258,11 @@ impl GstSource {
         if let Some(error) = self.bus_error() {
             return Err(error);
         }
+        if self.options.address.is_live() {
+            return self.check_live();
+        }
         let since = match self.last_frame {
             None => self.opened.elapsed(),
-            Some(last) if self.options.address.is_live() => last.elapsed(),
             // Played in real time, a recording may pause for as long as it likes.
             Some(_) if self.options.real_time => return Ok(Pulled::Nothing),
             Some(_) => self.waiting_since.map_or(Duration::ZERO, |since| since.elapsed()),
@@ -250,6 +275,28 @@ impl GstSource {
             None => self.error(ErrorCode::Timeout, format!("no picture within {seconds} s")),
             Some(_) => self.error(ErrorCode::Stalled, format!("no picture for {seconds} s")),
         })
+    }
+}
+
+impl GstSource {
+    /// A live stream that gives nothing, or nothing that can be decoded.
+    fn check_live(&self) -> Result<Pulled, StreamError> {
+        let last_unit = lock(&self.learned).last_unit;
+        let silent = last_unit.unwrap_or(self.opened).elapsed();
+        if silent >= self.options.patience {
+            let seconds = silent.as_secs();
+            return Err(match last_unit {
+                None => self.error(ErrorCode::Timeout, format!("no picture within {seconds} s")),
+                Some(_) => self.error(ErrorCode::Stalled, format!("no picture for {seconds} s")),
+            });
+        }
+        // Keyframes may be far apart.
+        let blind = self.last_frame.unwrap_or(self.opened).elapsed();
+        if blind >= self.options.patience * if self.options.keyframes_only { 6 } else { 2 } {
+            let message = format!("video arrives, but no picture could be decoded for {} s", blind.as_secs());
+            return Err(self.error(ErrorCode::Corrupt, message));
+        }
+        Ok(Pulled::Nothing)
     }
 }
 
@@ -281,10 +328,24 @@ impl Source for GstSource {
     }
 }
 
+/// Taking a pipeline down joins its threads; one that hangs is left behind, so that its camera can be tried again.
+const CLOSE: Duration = Duration::from_secs(10);
+
 impl Drop for GstSource {
     fn drop(&mut self) {
-        // Joins the streaming threads; nothing reads the result of a stop.
-        let _ = self.pipeline.set_state(gst::State::Null);
+        let (closed, waiting) = std::sync::mpsc::channel();
+        self.pipeline.call_async(move |pipeline| {
+            let _ = pipeline.set_state(gst::State::Null);
+            // Nobody waits any more after a close that took too long.
+            let _ = closed.send(());
+        });
+        if waiting.recv_timeout(CLOSE).is_err() {
+            tracing::error!(
+                camera = %self.options.camera,
+                "gstreamer does not close the stream within {} s; its threads are left behind",
+                CLOSE.as_secs()
+            );
+        }
         self.units.lock().unwrap_or_else(PoisonError::into_inner).abandon();
     }
 }

@@ -1,12 +1,14 @@
-//! The packets of an RTSP stream on their way to the depayloader: which access units the camera sent.
+//! The packets of an RTSP stream on their way to the depayloader: which access units the camera sent, and when by its
+//! own clock.
 
 use std::sync::PoisonError;
 
 use gst::prelude::*;
 use gstreamer as gst;
+use sightline_schema::Timestamp;
 
 use super::decoder::Tap;
-use super::guarded;
+use super::{Reported, guarded, lock};
 use crate::rtp::{Packet, Payload, SentUnits};
 
 /// Counts the access units whose packets come through `pad`, in the order of their numbers.
@@ -40,5 +42,21 @@ fn arrived(units: &mut SentUnits, buffer: &gst::BufferRef, tap: &Tap) {
     if begins.unit {
         let pts = buffer.pts().map(|pts| pts.nseconds());
         tap.units.lock().unwrap_or_else(PoisonError::into_inner).sent(pts, begins.lost);
+        if let (Some(pts), Some(camera_time)) = (pts, camera_time(buffer)) {
+            lock(&tap.learned).reported = Some(Reported { pts, camera_time });
+        }
     }
+}
+
+/// From 1900, where NTP counts from, to 1970 (RFC 5905 §6).
+const NTP_TO_UNIX_S: i64 = 2_208_988_800;
+
+/// The wall time of the capture by the camera's last sender report.
+fn camera_time(buffer: &gst::BufferRef) -> Option<Timestamp> {
+    let ntp = |meta: &gst::MetaRef<'_, gst::ReferenceTimestampMeta>| {
+        meta.reference().structure(0).is_some_and(|reference| reference.name() == "timestamp/x-ntp")
+    };
+    let meta = buffer.iter_meta::<gst::ReferenceTimestampMeta>().find(ntp)?;
+    let since_1900_us = i64::try_from(meta.timestamp().useconds()).ok()?;
+    Some(Timestamp::from_micros(since_1900_us - NTP_TO_UNIX_S * 1_000_000))
 }

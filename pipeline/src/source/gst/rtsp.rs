@@ -32,6 +32,8 @@ pub(super) fn build(
     source.set_property("timeout", 0u64);
     source.set_property("tcp-timeout", options.patience.as_micros() as u64);
     source.set_property("do-rtsp-keep-alive", true);
+    // Each packet carries its capture time by the camera's last sender report.
+    source.set_property("add-reference-timestamp-meta", true);
     if let Some(credentials) = options.address.credentials() {
         source.set_property("user-id", &credentials.user);
         source.set_property("user-pw", &credentials.password);
