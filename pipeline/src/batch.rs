@@ -165,31 +165,10 @@ mod tests {
     use sightline_schema::{Clock, Skipped, Timestamp};
 
     use super::*;
-    use crate::frame::{Colour, End, HostPlanes, PixelFormat, PlaneData, Planes};
-
-    struct NoBytes;
-
-    impl PlaneData for NoBytes {
-        fn plane(&self, _: usize) -> &[u8] {
-            &[]
-        }
-    }
+    use crate::frame::End;
 
     fn frame(seq: u64) -> StreamItem {
-        StreamItem::Frame(Frame {
-            planes: Planes::Host(HostPlanes {
-                format: PixelFormat::Gray8,
-                colour: Colour::unsignalled(1),
-                width: 1,
-                height: 1,
-                strides: [1, 0, 0],
-                data: Arc::new(NoBytes),
-            }),
-            seq,
-            pts_us: seq as i64,
-            captured_at: Timestamp::from_micros(0),
-            skipped: Skipped::default(),
-        })
+        StreamItem::Frame(crate::testing::frame(seq, Skipped::default()))
     }
 
     fn end() -> End {

@@ -7,33 +7,8 @@ use prometheus_client::registry::Registry;
 use sightline_schema::{Camera, Clock, SkipReason, Skipped, Timestamp};
 
 use super::*;
-use crate::frame::{Colour, HostPlanes, PixelFormat, PlaneData, Planes};
 use crate::metrics::PipelineMetrics;
-
-struct NoBytes;
-
-impl PlaneData for NoBytes {
-    fn plane(&self, _: usize) -> &[u8] {
-        &[]
-    }
-}
-
-fn frame(seq: u64, skipped: Skipped) -> Frame {
-    Frame {
-        planes: Planes::Host(HostPlanes {
-            format: PixelFormat::Gray8,
-            colour: Colour::unsignalled(1),
-            width: 1,
-            height: 1,
-            strides: [1, 0, 0],
-            data: Arc::new(NoBytes),
-        }),
-        seq,
-        pts_us: seq as i64 * 40_000,
-        captured_at: Timestamp::from_micros(0),
-        skipped,
-    }
-}
+use crate::testing::frame;
 
 fn detected(seq: u64, skipped: Skipped) -> Outcome {
     Outcome::Detected { frame: frame(seq, skipped), detections: Vec::new(), times: DetectTimes::default() }

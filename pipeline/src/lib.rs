@@ -30,6 +30,8 @@ pub mod sequence;
 pub mod source;
 pub mod status;
 pub mod stream;
+#[cfg(test)]
+mod testing;
 pub mod timeline;
 pub mod topology;
 pub mod track;

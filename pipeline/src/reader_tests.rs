@@ -7,16 +7,8 @@ use sightline_schema::{Sampling, VideoFacts};
 
 use super::*;
 use crate::batch::WhenFull;
-use crate::frame::{Colour, HostPlanes, PixelFormat, PlaneData, Planes};
 use crate::metrics::PipelineMetrics;
-
-struct NoBytes;
-
-impl PlaneData for NoBytes {
-    fn plane(&self, _: usize) -> &[u8] {
-        &[]
-    }
-}
+use crate::testing::planes;
 
 /// Gives frames of these numbers, 1 ms apart, then ends.
 struct Frames(VecDeque<u64>);
@@ -24,16 +16,8 @@ struct Frames(VecDeque<u64>);
 impl Source for Frames {
     fn pull(&mut self, _: Duration) -> Result<Pulled, StreamError> {
         let Some(seq) = self.0.pop_front() else { return Ok(Pulled::End) };
-        let planes = Planes::Host(HostPlanes {
-            format: PixelFormat::Gray8,
-            colour: Colour::unsignalled(1),
-            width: 1,
-            height: 1,
-            strides: [1, 0, 0],
-            data: Arc::new(NoBytes),
-        });
         Ok(Pulled::Frame(SourceFrame {
-            planes,
+            planes: planes(),
             pts_us: Some(seq as i64 * 1_000),
             camera_time: None,
             seq,
@@ -149,4 +133,54 @@ fn what_sampling_leaves_out_is_on_the_account_of_the_next_frame() {
     }
     let (_, owed) = setting.reader.close();
     assert_eq!(previous.unwrap() + owed.get(SkipReason::Sampling), 8);
+}
+
+fn marks(items: &[StreamItem]) -> Vec<&Mark> {
+    items
+        .iter()
+        .filter_map(|item| if let StreamItem::Mark(mark) = item { Some(mark) } else { None })
+        .collect()
+}
+
+#[test]
+fn a_stream_that_runs_says_so_again_for_readers_that_come_later() {
+    let mut setting = Setting::new(&Sampling::EveryFrame);
+    setting.read(0..2);
+    assert_eq!(marks(&setting.read(2..4)), Vec::<&Mark>::new(), "not a minute is over");
+    setting.reader.pace.repeat = Duration::ZERO;
+    let items = setting.read(4..5);
+    assert!(matches!(items[..], [StreamItem::Mark(Mark::Running { .. }), StreamItem::Frame(_)]), "{items:?}");
+}
+
+#[test]
+fn what_may_be_missing_is_said_once_with_its_reason() {
+    let mut setting = Setting::new(&Sampling::Fps { fps: 4.0 });
+    let lost = |items: &[StreamItem]| match marks(items)[..] {
+        [Mark::Started { lost, interval_us, .. }] => (*lost, *interval_us),
+        ref other => panic!("{other:?}"),
+    };
+    // Before its first frame an epoch misses what came since its predecessor, however often it was tried.
+    setting.reader.reopened(None, Some(GapReason::Disconnected));
+    assert_eq!(lost(&setting.read(0..2)), (Some(GapReason::PodLost), 250_000));
+    setting.reader.reopened(None, Some(GapReason::Corrupt));
+    assert_eq!(lost(&setting.read(2..3)), (Some(GapReason::Corrupt), 250_000));
+    // Another round of a file.
+    setting.reader.reopened(Some(Duration::from_secs(1)), None);
+    assert_eq!(lost(&setting.read(3..4)).0, None);
+}
+
+#[test]
+fn another_size_begins_the_stream_anew_in_its_epoch() {
+    let mut setting = Setting::new(&Sampling::EveryFrame);
+    setting.read(0..2);
+    setting.reader.size = Some((1920, 1080));
+    let items = setting.read(2..4);
+    assert!(
+        matches!(
+            items[..],
+            [StreamItem::Mark(Mark::Started { lost: None, .. }), StreamItem::Frame(_), StreamItem::Frame(_)]
+        ),
+        "{items:?}"
+    );
+    assert_eq!(frames(&items).iter().map(|frame| frame.seq).collect::<Vec<_>>(), [2, 3]);
 }

@@ -48,7 +48,8 @@ pub enum ModelError {
     Internal(String),
 }
 
-/// A model that can be used, on the device that runs it.
+/// A model that can be used, on the device that runs it. Cheap to clone.
+#[derive(Clone)]
 pub struct Model {
     environment: &'static Environment,
     path: PathBuf,
