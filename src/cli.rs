@@ -38,6 +38,9 @@ pub(crate) enum Command {
     /// Many cameras to Kafka
     #[cfg(feature = "pipeline")]
     Pipeline(PipelineArgs),
+    /// What a stream is and what it costs here, before it becomes a camera
+    #[cfg(feature = "pipeline")]
+    Probe(ProbeArgs),
     /// The Kafka topics: make them, or say what differs
     Topics(TopicsArgs),
     /// What a model is, and whether it can be used
@@ -139,6 +142,16 @@ pub(crate) enum TransportArg {
     Udp,
 }
 
+#[cfg(feature = "pipeline")]
+impl From<TransportArg> for sightline_schema::Transport {
+    fn from(given: TransportArg) -> Self {
+        match given {
+            TransportArg::Tcp => Self::Tcp,
+            TransportArg::Udp => Self::Udp,
+        }
+    }
+}
+
 /// Which Kafka.
 #[derive(Args, Debug, Clone)]
 pub(crate) struct KafkaArgs {
@@ -226,6 +239,30 @@ pub(crate) struct UpArgs {
     /// Play files once, as fast as results are taken, and end when all have ended
     #[arg(long, env = "SIGHTLINE_ONCE")]
     pub(crate) once: bool,
+}
+
+#[cfg(feature = "pipeline")]
+#[derive(Args, Debug)]
+pub(crate) struct ProbeArgs {
+    /// rtsp://, http(s)://, a file
+    #[arg(value_name = "URI")]
+    pub(crate) uri: String,
+    /// How RTSP brings its packets
+    #[arg(long, value_enum, default_value = "tcp", env = "SIGHTLINE_TRANSPORT")]
+    pub(crate) transport: TransportArg,
+    /// How long it is read after its first picture; a camera's clock is told by reports that come every few seconds
+    #[arg(long, value_name = "S", default_value_t = 6.0, env = "SIGHTLINE_SECONDS", value_parser = seconds)]
+    pub(crate) seconds: f64,
+    /// Pictures a second that are to be detected, for the advice
+    #[arg(long, value_name = "FPS", default_value_t = 5.0, env = "SIGHTLINE_FPS", value_parser = rate)]
+    pub(crate) fps: f64,
+    /// What detection costs here: an ONNX file
+    #[arg(long, short, value_name = "FILE", env = "SIGHTLINE_MODEL")]
+    pub(crate) model: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) reading: ModelReadingArgs,
+    #[arg(long, value_enum, default_value = "text")]
+    pub(crate) output: OutputFormat,
 }
 
 #[derive(Args, Debug)]
@@ -325,6 +362,12 @@ pub(crate) struct BenchArgs {
 fn fraction(given: &str) -> Result<f32, String> {
     let value: f32 = given.parse().map_err(|_| "give a number from 0 to 1".to_owned())?;
     if (0.0..=1.0).contains(&value) { Ok(value) } else { Err("give a number from 0 to 1".to_owned()) }
+}
+
+#[cfg(feature = "pipeline")]
+fn seconds(given: &str) -> Result<f64, String> {
+    let value: f64 = given.parse().map_err(|_| "give a number of seconds".to_owned())?;
+    if (1.0..=600.0).contains(&value) { Ok(value) } else { Err("give 1 to 600".to_owned()) }
 }
 
 #[cfg(feature = "pipeline")]

@@ -4,6 +4,7 @@ mod cli;
 mod config;
 mod exit;
 mod kafka;
+mod screen;
 mod topics;
 
 #[cfg(feature = "pipeline")]
@@ -16,7 +17,8 @@ mod detect;
 mod model;
 #[cfg(feature = "pipeline")]
 mod pipeline;
-mod screen;
+#[cfg(feature = "pipeline")]
+mod probe;
 #[cfg(feature = "pipeline")]
 mod serve;
 #[cfg(feature = "pipeline")]
@@ -67,6 +69,8 @@ fn run(command: Command, log: LogFormat) -> Outcome {
         Command::Track(args) => track::run(&args),
         #[cfg(feature = "pipeline")]
         Command::Bench(args) => bench::run(&args),
+        #[cfg(feature = "pipeline")]
+        Command::Probe(args) => probe::run(&args),
         Command::Topics(args) => topics::run(&args),
     }
 }

@@ -144,6 +144,35 @@ fn mjpeg_is_read_and_its_pictures_are_all_there() {
     assert!(frames.iter().any(|frame| !frame["detections"].as_array().unwrap().is_empty()));
 }
 
+#[test]
+fn a_camera_is_probed_before_it_is_registered() {
+    let camera = Camera::serve(&data(H264), &["--user", "ann", "--password", "right", "--loops", "forever"]);
+    let model = fast_model();
+    let probe = |more: &[&str]| output(&[&["probe", &camera.uri("ann:right"), "--fps", "2"], more].concat());
+    let probed = probe(&["--model", &model]);
+    assert!(probed.status.success(), "{probed:?}");
+    let said = String::from_utf8_lossy(&probed.stdout).into_owned();
+    for line in [
+        "video       h264 high 3.1, 960x540, 25 frames/s, 2.",
+        "keyframes   every 1.2 s (30 pictures)",
+        "references  without B-frames; each picture is needed by another",
+        "clock       sender reports, ",
+        "decoder     avdec_h264, ",
+        "detector    ",
+        "advice      a sub-stream of 640x360 would be wiser: at 2 pictures a second, decoding and detecting takes ",
+    ] {
+        assert!(said.lines().any(|said| said.starts_with(line)), "{line}: {said}");
+    }
+    let probed = probe(&["--output", "json", "--seconds", "1"]);
+    let value: Value = serde_json::from_slice(&probed.stdout).unwrap();
+    assert_eq!(value["video"]["codec"], "h264", "{value}");
+    assert!(value["decode_cpu_ms"].as_f64().unwrap() > 0.1, "{value}");
+    let refused = output(&["probe", &camera.uri("ann:wr0ng")]);
+    assert_eq!(refused.status.code(), Some(1), "{refused:?}");
+    assert!(stderr(&refused).contains("refuses the user or the password (auth_failed)"), "{refused:?}");
+    assert!(!stderr(&refused).contains("wr0ng"), "{refused:?}");
+}
+
 /// What a person reads of a camera that can't be opened.
 fn refused(uri: &str, within: Duration) -> String {
     let dir = tempfile::tempdir().unwrap();

@@ -111,6 +111,7 @@ fn open(options: &BenchOptions) -> Result<GstSource, StreamError> {
             transport: Transport::Tcp,
             latency_ms: 200,
             keyframes_only: false,
+            looks_into: false,
             decoder_threads: options.decoder_threads,
             real_time: false,
             patience: Duration::from_secs(15),

@@ -99,7 +99,7 @@ impl StatusKeeper {
     }
 
     pub fn video(&mut self, video: VideoFacts) {
-        if video.width == 0 || self.video.as_ref() == Some(&video) {
+        if video.width == 0 || self.video.as_ref().is_some_and(|known| is_same(known, &video)) {
             return;
         }
         self.video = Some(video);
@@ -142,6 +142,17 @@ impl StatusKeeper {
             clock_offset_ms: self.clock_offset_ms,
         });
     }
+}
+
+/// Whether a person would call it the same: what is measured is never twice the same to the digit.
+fn is_same(known: &VideoFacts, seen: &VideoFacts) -> bool {
+    let near = |a: f64, b: f64| (a - b).abs() <= 0.1 * a.abs().max(b.abs());
+    let intervals = match (known.keyframe_interval_s, seen.keyframe_interval_s) {
+        (Some(a), Some(b)) => near(a, b),
+        (a, b) => a == b,
+    };
+    let rest = |facts: &VideoFacts| VideoFacts { fps: 0.0, keyframe_interval_s: None, ..facts.clone() };
+    near(known.fps, seen.fps) && intervals && rest(known) == rest(seen)
 }
 
 fn now() -> Timestamp {

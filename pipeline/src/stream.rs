@@ -218,6 +218,7 @@ impl Stream {
             transport: self.spec.transport,
             latency_ms: self.spec.latency_ms,
             keyframes_only: self.camera.sampling == Sampling::Keyframes,
+            looks_into: false,
             decoder_threads: self.context.decoder_threads,
             real_time: self.manner.live && self.address.kind() != Kind::Rtsp,
             patience: PATIENCE,

@@ -27,6 +27,7 @@ fn first_frame(directory: &Path, name: &str, arguments: &[&str]) -> (PixelFormat
         transport: Transport::Tcp,
         latency_ms: 200,
         keyframes_only: false,
+        looks_into: false,
         decoder_threads: 1,
         real_time: false,
         patience: Duration::from_secs(20),

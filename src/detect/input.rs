@@ -11,9 +11,9 @@ use sightline_pipeline::source::address::{Address, AddressError, Kind};
 use sightline_pipeline::source::container;
 use sightline_pipeline::source::gst::{GstOptions, GstSource, SharedAccessUnits, shared_access_units};
 use sightline_pipeline::source::picture::{self, PictureKind};
-use sightline_schema::{ErrorCode, Skipped, Timestamp, Transport};
+use sightline_schema::{ErrorCode, Skipped, Timestamp};
 
-use crate::cli::{DetectArgs, TransportArg};
+use crate::cli::DetectArgs;
 
 /// How long a source may take to its first picture, or between two of a live one.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -86,12 +86,10 @@ impl Input {
         let options = GstOptions {
             camera: name,
             address: self.address.clone(),
-            transport: match args.transport {
-                TransportArg::Tcp => Transport::Tcp,
-                TransportArg::Udp => Transport::Udp,
-            },
+            transport: args.transport.into(),
             latency_ms: 200,
             keyframes_only: false,
+            looks_into: false,
             decoder_threads: 1,
             real_time: false,
             patience: PATIENCE,

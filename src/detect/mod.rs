@@ -25,6 +25,7 @@ use sightline_service::shutdown::{Cause, Shutdown};
 use crate::cli::DetectArgs;
 use crate::exit::{Code, Failure, Outcome};
 use crate::model;
+pub(crate) use input::told;
 use input::{Input, Opened};
 use outlet::{Drawing, ResultOutlet};
 use results::ResultsFile;

@@ -8,6 +8,7 @@ use gstreamer as gst;
 
 use super::{Shared, SharedAccessUnits, guarded, lock};
 use crate::access_units::Fate;
+use crate::encoded::{self, Framing, NalCodec};
 
 /// What is listened to and set on the decoder of a stream.
 #[derive(Clone)]
@@ -15,6 +16,8 @@ pub(super) struct Tap {
     pub(super) units: SharedAccessUnits,
     pub(super) learned: Shared,
     pub(super) keyframes_only: bool,
+    /// Look into each access unit, for [`encoded::reference`].
+    pub(super) looks_into: bool,
     /// 0 lets the decoder choose.
     pub(super) threads: u32,
 }
@@ -43,7 +46,7 @@ impl Tap {
                 let fate = if self.keyframes_only && delta { Fate::Undecoded } else { Fate::Decoding };
                 let pts = buffer.pts().map(|pts| pts.nseconds());
                 self.units.lock().unwrap_or_else(PoisonError::into_inner).arrived(pts, fate);
-                lock(&self.learned).last_unit = Some(Instant::now());
+                self.learn(buffer, pts, !delta);
                 match fate {
                     Fate::Decoding => gst::PadProbeReturn::Ok,
                     Fate::Undecoded | Fate::Lost => gst::PadProbeReturn::Drop,
@@ -59,13 +62,47 @@ impl Tap {
         }
     }
 
+    fn learn(&self, buffer: &gst::BufferRef, pts: Option<u64>, keyframe: bool) {
+        let mut learned = lock(&self.learned);
+        learned.last_unit = Some(Instant::now());
+        let reference = match learned.nal {
+            Some((codec, framing)) if self.looks_into => {
+                buffer.map_readable().ok().and_then(|bytes| encoded::reference(&bytes, framing, codec))
+            }
+            _ => None,
+        };
+        learned.encoded.add(pts, buffer.size(), keyframe, reference);
+    }
+
     fn read_caps(&self, caps: &gst::CapsRef) {
         let Some(structure) = caps.structure(0) else { return };
         let mut learned = lock(&self.learned);
         learned.saw_video = true;
         learned.codec = Some(codec_name(structure));
         learned.colour_signalled = structure.has_field("colorimetry");
+        let word = |field: &str| structure.get::<String>(field).ok();
+        learned.profile = word("profile").map(|profile| match word("level") {
+            Some(level) => format!("{profile} {level}"),
+            None => profile,
+        });
+        learned.nal = nal_codec(structure);
     }
+}
+
+/// How NAL units stand in the access units of these caps.
+fn nal_codec(structure: &gst::StructureRef) -> Option<(NalCodec, Framing)> {
+    // Where the size of the length stands in avcC and hvcC (ISO/IEC 14496-15 §5.3.3.1 and §8.3.3.1).
+    let (codec, at) = match structure.name().as_str() {
+        "video/x-h264" => (NalCodec::H264, 4),
+        "video/x-h265" => (NalCodec::H265, 21),
+        _ => return None,
+    };
+    if structure.get::<&str>("stream-format") == Ok("byte-stream") {
+        return Some((codec, Framing::StartCodes));
+    }
+    let codec_data = structure.get::<gst::Buffer>("codec_data").ok()?;
+    let bytes = codec_data.map_readable().ok()?;
+    Some((codec, Framing::Lengths(usize::from(bytes.get(at)? & 3) + 1)))
 }
 
 /// The codec as people call it.

@@ -22,6 +22,7 @@ use super::address::{Address, Kind};
 use super::container::{self, Missing};
 use super::{Pulled, Source, SourceFrame};
 use crate::access_units::AccessUnits;
+use crate::encoded::{EncodedStats, Framing, NalCodec};
 use crate::error::StreamError;
 
 /// How a stream is opened.
@@ -38,6 +39,8 @@ pub struct GstOptions {
     pub decoder_threads: u32,
     /// Give frames in real time, as a live camera would; for recorded sources.
     pub real_time: bool,
+    /// Look into the access units, for [`GstSource::encoded`]'s share of pictures that none refers to.
+    pub looks_into: bool,
     /// How long until the first frame, and between two frames of a live stream.
     pub patience: Duration,
 }
@@ -57,6 +60,10 @@ struct Learned {
     reported: Option<Reported>,
     /// When an access unit last reached the decoder's door.
     last_unit: Option<Instant>,
+    /// Profile and level, as people write them.
+    profile: Option<String>,
+    nal: Option<(NalCodec, Framing)>,
+    encoded: EncodedStats,
 }
 
 /// What a camera's sender reports say of its latest access unit.
@@ -136,6 +143,7 @@ impl GstSource {
             units: units.clone(),
             learned: learned.clone(),
             keyframes_only: options.keyframes_only,
+            looks_into: options.looks_into,
             threads: options.decoder_threads,
         };
         let built = match options.address.kind() {
@@ -279,6 +287,16 @@ impl GstSource {
 }
 
 impl GstSource {
+    /// What the access units were so far.
+    pub fn encoded(&self) -> EncodedStats {
+        lock(&self.learned).encoded.clone()
+    }
+
+    /// Profile and level.
+    pub fn profile(&self) -> Option<String> {
+        lock(&self.learned).profile.clone()
+    }
+
     /// A live stream that gives nothing, or nothing that can be decoded.
     fn check_live(&self) -> Result<Pulled, StreamError> {
         let last_unit = lock(&self.learned).last_unit;
@@ -316,7 +334,17 @@ impl Source for GstSource {
 
     fn video(&self) -> VideoFacts {
         let learned = lock(&self.learned);
-        self.planes.video(learned.codec.as_deref(), learned.decoder.as_deref(), self.options.keyframes_only)
+        let mut video = self.planes.video(
+            learned.codec.as_deref(),
+            learned.decoder.as_deref(),
+            self.options.keyframes_only,
+        );
+        video.keyframe_interval_s = learned.encoded.keyframe_interval_s();
+        // Cameras often leave their rate out.
+        if video.fps == 0.0 {
+            video.fps = learned.encoded.fps().unwrap_or(0.0);
+        }
+        video
     }
 
     fn is_live(&self) -> bool {
