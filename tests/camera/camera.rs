@@ -2,186 +2,147 @@
 //!
 //! It says on standard output, a line each: `port N` once it listens, `client` for each connection, `play` for
 //! each media a client sets up, `sent N` for each that has been sent to its end. It ends with its standard input.
+//!
+//! # What goes wrong, from the start
+//!
+//! | option | what it does |
+//! |---|---|
+//! | `--port N` | listens there; a camera that restarts comes back where it was |
+//! | `--tls CERT KEY` | `rtsps` with this certificate (PEM), good or not |
+//! | `--then CLIP` | when the clip is over, or at the line `next`, this one is served: in the same session where the codec stays, with new parameter sets in-band; else the connections are closed and the next session gets it. May be given several times |
+//! | `--no-frame-rate` | encoded anew, without timing in its parameter sets and without a rate in the SDP. H.264 |
+//! | `--no-sender-reports` | receiver reports instead: goodbyes still come |
+//! | `--report-interval S` | sender reports each S seconds or so, not each 5 |
+//! | `--sender-report-offset S` | the camera's clock is S seconds ahead, or behind where S is negative. `1970`: it starts in 1970 |
+//! | `--drift PPM` | the camera's clock is too fast: RTP timestamps and sender reports alike |
+//! | `--fault FAULT` | as the line `fault FAULT`, before the first client |
+//!
+//! # What goes wrong while it runs
+//!
+//! Lines on its standard input; each is answered by `done LINE` when it is in force, or by `refused LINE: WHY`.
+//!
+//! | line | what it does |
+//! |---|---|
+//! | `fault none` | all is well again. Pictures go on at a keyframe; after a stall their time has gone on, too |
+//! | `fault stall` | nothing is sent any more, neither pictures nor reports. Connections stay open and requests are answered |
+//! | `fault freeze` | the keyframe again and again, in time: packets flow, each picture is the last one bit by bit |
+//! | `fault black` | black pictures in time, which differ by a shade from one to the next. Of the clip's size |
+//! | `fault garbage` | pictures whose slices are noise behind the NAL header; parameter sets stay. None decodes |
+//! | `fault die` | the process ends after the first packet of an access unit that has several |
+//! | `fault refuse-sessions` | `453 Not Enough Bandwidth` to each SETUP while another client holds a session |
+//! | `fault silent` | new connections are accepted and get no answer; so do those that were silent before |
+//! | `fault babble` | new connections get noise for an answer, and are closed |
+//! | `reset` | closes all connections by RST |
+//! | `hang-up` | closes all connections by FIN |
+//! | `next` | goes on to the clip of the next `--then` |
+//! | `clock S` | the clock steps by S seconds: `+3600`, `-0.5` |
+//! | `password P` | this one is right from now on, for new connections. Wants `--user` |
+//! | `path /P` | it is served there and nowhere else: 404 at `/cam` |
+//!
+//! One fault is in force at a time, for all clients. What this camera does not do: loss and order of packets on UDP,
+//! and a network that stalls or is slow, are the relay's (`tests/support/relay.rs`). For B-frames take a clip that has
+//! some: `one-by-one-person_a.mp4` (H.264), `retail02_a.mp4` (H.265).
 
 // A helper of tests: what can't go on says so and ends.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod clip;
+mod control;
+mod door;
+mod faults;
+mod feed;
+mod login;
+mod options;
+mod programme;
+mod wire;
 
-use std::io::{Read as _, Write as _};
-use std::path::PathBuf;
+use std::io::Write as _;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use gstreamer_rtsp_server as server;
+use server::gst;
 use server::prelude::*;
-use server::{gst, gst_rtsp};
 
-use clip::{Clip, Codec};
+use clip::Clip;
+use door::Door;
+use faults::Faults;
+use feed::Feed;
+use options::Options;
+use programme::Programme;
 
-const USAGE: &str = "test-camera CLIP [--user U --password P] [--auth basic|digest] [--transport tcp|udp|any] \
-                     [--loops N|forever] [--frames N] [--speed X] [--mjpeg]";
-
-struct Options {
-    clip: PathBuf,
-    login: Option<(String, String)>,
-    auth: gst_rtsp::RTSPAuthMethod,
-    transports: gst_rtsp::RTSPLowerTrans,
-    /// How often the clip is played; 0 is for ever.
-    loops: u64,
-    /// Access units of the clip that are served, from its start.
-    frames: usize,
-    /// Times real time.
-    speed: f64,
-    mjpeg: bool,
+/// All that the callbacks and the control share.
+pub(crate) struct Camera {
+    pub(crate) options: Options,
+    pub(crate) rtsp: server::RTSPServer,
+    pub(crate) factory: server::RTSPMediaFactory,
+    pub(crate) mounts: server::RTSPMountPoints,
+    pub(crate) door: Arc<Door>,
+    pub(crate) faults: Arc<Faults>,
+    pub(crate) programme: Arc<Programme>,
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let options = options(std::env::args().skip(1)).map_err(|error| format!("{error}\n{USAGE}"))?;
+    let usage = options::USAGE;
+    let options = options::parse(std::env::args().skip(1)).map_err(|error| format!("{error}\n{usage}"))?;
     gst::init()?;
-    let mut clip = Clip::load(&options.clip, options.mjpeg)?;
-    clip.units.truncate(options.frames);
-
-    let rtsp = server::RTSPServer::new();
-    rtsp.set_address("127.0.0.1");
-    rtsp.set_service("0");
-    rtsp.set_auth(login(&options).as_ref());
-    let mounts = server::RTSPMountPoints::new();
-    mounts.add_factory("/cam", factory(&options, Arc::new(clip)));
-    rtsp.set_mount_points(Some(&mounts));
-    rtsp.connect_client_connected(|_, _| say("client"));
-    let _attached = rtsp.attach(None)?;
-    say(&format!("port {}", rtsp.bound_port()));
-
-    // Whoever started it is gone when its standard input ends, however that came about.
-    std::thread::spawn(|| {
-        let _ = std::io::stdin().read_to_end(&mut Vec::new());
-        std::process::exit(0);
+    let mut clips = Vec::new();
+    for path in &options.clips {
+        let mut clip = Clip::load(path, options.encode)?;
+        clip.units.truncate(options.frames);
+        clips.push(clip);
+    }
+    let camera = Arc::new(Camera {
+        rtsp: server::RTSPServer::new(),
+        factory: server::RTSPMediaFactory::new(),
+        mounts: server::RTSPMountPoints::new(),
+        door: Door::open(options.port)?,
+        faults: Faults::new(options.fault, options.clock_offset_s),
+        programme: Programme::new(clips),
+        options,
     });
+    serve(&camera)?;
+    control::listen(camera.clone());
+    say(&format!("port {}", camera.door.port()));
     gst::glib::MainLoop::new(None, false).run();
     Ok(())
 }
 
-fn say(line: &str) {
+pub(crate) fn say(line: &str) {
     let mut out = std::io::stdout().lock();
     // Nobody may be reading any more.
     let _ = writeln!(out, "{line}").and_then(|()| out.flush());
 }
 
 /// Media that each client gets for itself, from the start of the clip.
-fn factory(options: &Options, clip: Arc<Clip>) -> server::RTSPMediaFactory {
-    let payloader = match clip.codec {
-        Codec::H264 => "rtph264pay config-interval=-1",
-        Codec::H265 => "rtph265pay config-interval=-1",
-        Codec::Jpeg => "rtpjpegpay",
-    };
-    let factory = server::RTSPMediaFactory::new();
-    factory
-        .set_launch(&format!("( appsrc name=feed format=time max-buffers=4 ! {payloader} name=pay0 pt=96 )"));
+fn serve(camera: &Arc<Camera>) -> Result<(), Box<dyn std::error::Error>> {
+    let Camera { options, rtsp, factory, mounts, .. } = &**camera;
+    let auth = login::auth(options, options.login.as_ref())?;
     factory.set_shared(false);
     factory.set_protocols(options.transports);
-    if options.login.is_some() {
-        let role = gst::Structure::builder("viewer")
-            .field("media.factory.access", true)
-            .field("media.factory.construct", true)
-            .build();
-        factory.add_role_from_structure(&role);
+    if auth.is_some() {
+        factory.add_role_from_structure(&login::role());
     }
-    let (loops, speed) = (options.loops, options.speed);
+    camera.launch();
+    let of = camera.clone();
     factory.connect_media_configure(move |_, media| {
         say("play");
         let bin = media.element().downcast::<gst::Bin>().expect("the media is a bin");
-        feed(&bin.by_name_recurse_up("feed").expect("the media has its source"), clip.clone(), loops, speed);
+        Feed::start(&bin.by_name_recurse_up("feed").expect("the media has its source"), &of);
+        wire::watch(media, &bin, &of);
     });
-    factory
+    rtsp.set_auth(auth.as_ref());
+    mounts.add_factory("/cam", factory.clone());
+    rtsp.set_mount_points(Some(mounts));
+    camera.door.welcome(rtsp, &camera.faults);
+    Ok(())
 }
 
-/// Gives the source an access unit each time it asks for one.
-fn feed(source: &gst::Element, clip: Arc<Clip>, loops: u64, speed: f64) {
-    source.set_property("caps", &clip.caps);
-    let next = AtomicUsize::new(0);
-    source.connect("need-data", false, move |values| {
-        let source = values[0].get::<gst::Element>().expect("the source itself");
-        let n = next.fetch_add(1, Ordering::Relaxed);
-        let (round, index) = ((n / clip.units.len()) as u64, n % clip.units.len());
-        if loops > 0 && round >= loops {
-            if round == loops && index == 0 {
-                say(&format!("sent {n}"));
-            }
-            let _ = source.emit_by_name::<gst::FlowReturn>("end-of-stream", &[]);
-            return None;
-        }
-        let unit = &clip.units[index];
-        let mut buffer = unit.copy();
-        let buffer_ref = buffer.make_mut();
-        let moved = |time: gst::ClockTime| {
-            gst::ClockTime::from_nseconds(
-                ((time + clip.length * round).nseconds() as f64 / speed).round() as u64
-            )
-        };
-        buffer_ref.set_pts(unit.pts().map(moved));
-        buffer_ref.set_dts(unit.dts().map(moved));
-        let _ = source.emit_by_name::<gst::FlowReturn>("push-buffer", &[&buffer]);
-        None
-    });
-}
-
-fn login(options: &Options) -> Option<server::RTSPAuth> {
-    let (user, password) = options.login.as_ref()?;
-    let auth = server::RTSPAuth::new();
-    let token = server::RTSPToken::builder().field("media.factory.role", "viewer").build();
-    auth.set_supported_methods(options.auth);
-    if options.auth == gst_rtsp::RTSPAuthMethod::Basic {
-        auth.add_basic(&server::RTSPAuth::make_basic(user, password), &token);
-    } else {
-        auth.add_digest(user, password, &token);
+impl Camera {
+    /// How the clip that is served now is packed, for sessions to come.
+    pub(crate) fn launch(&self) {
+        let payloader = self.programme.now().codec.payloader();
+        self.factory.set_launch(&format!(
+            "( appsrc name=feed format=time max-buffers=4 ! {payloader} name=pay0 pt=96 )"
+        ));
     }
-    Some(auth)
-}
-
-fn options(mut args: impl Iterator<Item = String>) -> Result<Options, String> {
-    let mut options = Options {
-        clip: PathBuf::new(),
-        login: None,
-        auth: gst_rtsp::RTSPAuthMethod::Digest,
-        transports: gst_rtsp::RTSPLowerTrans::TCP | gst_rtsp::RTSPLowerTrans::UDP,
-        loops: 1,
-        frames: usize::MAX,
-        speed: 1.0,
-        mjpeg: false,
-    };
-    while let Some(arg) = args.next() {
-        let mut value = || args.next().ok_or_else(|| format!("{arg} wants a value"));
-        let wrong = |value: &str| format!("{arg} can't be {value}");
-        match arg.as_str() {
-            "--user" => options.login.get_or_insert_default().0 = value()?,
-            "--password" => options.login.get_or_insert_default().1 = value()?,
-            "--auth" => {
-                options.auth = match value()?.as_str() {
-                    "basic" => gst_rtsp::RTSPAuthMethod::Basic,
-                    "digest" => gst_rtsp::RTSPAuthMethod::Digest,
-                    other => return Err(wrong(other)),
-                }
-            }
-            "--transport" => {
-                options.transports = match value()?.as_str() {
-                    "tcp" => gst_rtsp::RTSPLowerTrans::TCP,
-                    "udp" => gst_rtsp::RTSPLowerTrans::UDP,
-                    "any" => options.transports,
-                    other => return Err(wrong(other)),
-                }
-            }
-            "--loops" => {
-                let given = value()?;
-                options.loops =
-                    if given == "forever" { 0 } else { given.parse().map_err(|_| wrong(&given))? };
-            }
-            "--frames" => options.frames = value().and_then(|v| v.parse().map_err(|_| wrong(&v)))?,
-            "--speed" => options.speed = value().and_then(|v| v.parse().map_err(|_| wrong(&v)))?,
-            "--mjpeg" => options.mjpeg = true,
-            flag if flag.starts_with("--") => return Err(format!("{flag} is not known")),
-            _ => options.clip = arg.into(),
-        }
-    }
-    if options.clip.as_os_str().is_empty() { Err("which clip?".into()) } else { Ok(options) }
 }

@@ -2,16 +2,18 @@
 // Each user takes what it needs, and a module that is included by path has no outside.
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 /// Serves one clip; see `tests/camera`.
 pub struct Camera {
     child: Child,
+    stdin: ChildStdin,
     port: u16,
+    scheme: &'static str,
     lines: Arc<Mutex<Vec<String>>>,
 }
 
@@ -33,7 +35,9 @@ impl Camera {
                 kept.lock().unwrap().push(line);
             }
         });
-        let mut camera = Self { child, port: 0, lines };
+        let stdin = child.stdin.take().expect("its input");
+        let scheme = if options.contains(&"--tls") { "rtsps" } else { "rtsp" };
+        let mut camera = Self { child, stdin, port: 0, scheme, lines };
         camera.port = camera.wait_for("port ");
         camera
     }
@@ -41,7 +45,34 @@ impl Camera {
     /// Its address, with what stands before the `@` where something does.
     pub fn uri(&self, login: &str) -> String {
         let at = if login.is_empty() { "" } else { "@" };
-        format!("rtsp://{login}{at}127.0.0.1:{}/cam", self.port)
+        format!("{}://{login}{at}127.0.0.1:{}/cam", self.scheme, self.port)
+    }
+
+    /// Does what this line says; see `tests/camera/camera.rs`. In force when this returns.
+    pub fn tell(&mut self, line: &str) {
+        // What was answered to the same line before is no answer to this one.
+        let (done, refused) = (format!("done {line}"), format!("refused {line}: "));
+        let answers = |lines: &[String]| {
+            lines.iter().filter(|said| **said == done || said.starts_with(&refused)).count()
+        };
+        let before = answers(&self.lines.lock().unwrap());
+        writeln!(self.stdin, "{line}").expect("the camera is there to be told");
+        self.wait_until(&format!("an answer to {line:?}"), |lines| (answers(lines) > before).then_some(()));
+        let lines = self.lines.lock().unwrap();
+        let refusal = lines.iter().rfind(|said| said.starts_with(&refused) || **said == done);
+        assert_eq!(refusal, Some(&done));
+    }
+
+    /// Until it has ended by itself.
+    pub fn wait_for_end(&mut self) -> ExitStatus {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        loop {
+            if let Some(status) = self.child.try_wait().expect("its state") {
+                return status;
+            }
+            assert!(Instant::now() < deadline, "the test camera does not end");
+            std::thread::park_timeout(Duration::from_millis(20));
+        }
     }
 
     pub fn port(&self) -> u16 {
@@ -58,23 +89,27 @@ impl Camera {
         self.wait_for("sent ")
     }
 
-    /// Goes away in the middle of everything.
+    /// Goes away in the middle of everything. Its port is free when this returns.
     pub fn kill(mut self) {
         self.child.kill().expect("it can be killed");
+        self.child.wait().expect("it ends");
     }
 
     fn wait_for<T: std::str::FromStr>(&mut self, with: &str) -> T {
+        self.wait_until(with, |lines| lines.iter().find_map(|line| line.strip_prefix(with)?.parse().ok()))
+    }
+
+    fn wait_until<T>(&mut self, what: &str, look: impl Fn(&[String]) -> Option<T>) -> T {
         let deadline = Instant::now() + Duration::from_secs(60);
         loop {
-            let found =
-                self.lines.lock().unwrap().iter().find_map(|line| line.strip_prefix(with)?.parse().ok());
+            let found = look(&self.lines.lock().unwrap());
             if let Some(found) = found {
                 return found;
             }
             let ended = self.child.try_wait().expect("its state");
             assert!(
                 ended.is_none() && Instant::now() < deadline,
-                "the test camera said no {with:?}: {ended:?}"
+                "the test camera said no {what:?}: {ended:?}"
             );
             std::thread::park_timeout(Duration::from_millis(20));
         }
