@@ -133,7 +133,16 @@ fn serve(camera: &Arc<Camera>) -> Result<(), Box<dyn std::error::Error>> {
     rtsp.set_auth(auth.as_ref());
     mounts.add_factory("/cam", factory.clone());
     rtsp.set_mount_points(Some(mounts));
-    camera.door.welcome(rtsp, &camera.faults);
+    let within = match options.tls {
+        Some(_) => {
+            rtsp.set_address("127.0.0.1");
+            rtsp.set_service("0");
+            let _attached = rtsp.attach(None)?;
+            Some(u16::try_from(rtsp.bound_port())?)
+        }
+        None => None,
+    };
+    camera.door.welcome(rtsp, &camera.faults, within);
     Ok(())
 }
 

@@ -34,6 +34,13 @@ struct Clients {
     arriving: Option<u64>,
 }
 
+impl Clients {
+    fn number(&mut self) -> u64 {
+        self.last += 1;
+        self.last
+    }
+}
+
 impl Door {
     pub(crate) fn open(port: u16) -> std::io::Result<Arc<Self>> {
         let listener = TcpListener::bind(("127.0.0.1", port))?;
@@ -49,13 +56,21 @@ impl Door {
         self.clients.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Lets clients in, from now on.
-    pub(crate) fn welcome(self: &Arc<Self>, rtsp: &server::RTSPServer, faults: &Arc<Faults>) {
+    /// Lets clients in, from now on. `within`: the server accepts there by itself, since it speaks TLS only with whom it
+    /// accepted.
+    pub(crate) fn welcome(
+        self: &Arc<Self>,
+        rtsp: &server::RTSPServer,
+        faults: &Arc<Faults>,
+        within: Option<u16>,
+    ) {
         let (door, of) = (self.clone(), faults.clone());
         rtsp.connect_client_connected(move |_, client| {
             say("client");
-            let arrived = door.clients().arriving.take();
-            door.attend(client, arrived.expect("it came through the door"), &of);
+            let mut clients = door.clients();
+            let id = clients.arriving.take().unwrap_or_else(|| clients.number());
+            drop(clients);
+            door.attend(client, id, &of);
         });
         let (door, rtsp, faults) = (self.clone(), rtsp.clone(), faults.clone());
         std::thread::spawn(move || {
@@ -66,7 +81,10 @@ impl Door {
                         // The client may be gone already.
                         let _ = stream.write_all(&NOISE);
                     }
-                    _ => door.hand_over(stream, &rtsp),
+                    _ => match within {
+                        Some(port) => door.lead(stream, port),
+                        None => door.hand_over(stream, &rtsp),
+                    },
                 }
             }
         });
@@ -78,8 +96,7 @@ impl Door {
             let peer = stream.peer_addr().map_or(0, |peer| i32::from(peer.port()));
             let second = stream.try_clone().expect("a second handle");
             let mut clients = door.clients();
-            clients.last += 1;
-            let id = clients.last;
+            let id = clients.number();
             clients.open.push((id, second));
             clients.arriving = Some(id);
             drop(clients);
@@ -88,6 +105,25 @@ impl Door {
                 door.forget(id);
             }
         });
+    }
+
+    /// To a server that accepts by itself.
+    fn lead(self: &Arc<Self>, client: TcpStream, port: u16) {
+        let server = TcpStream::connect(("127.0.0.1", port)).expect("the server listens");
+        let second = |stream: &TcpStream| stream.try_clone().expect("a second handle");
+        let mut clients = self.clients();
+        let id = clients.number();
+        clients.open.push((id, second(&client)));
+        drop(clients);
+        for (mut from, mut to) in [(second(&client), second(&server)), (server, client)] {
+            let door = self.clone();
+            std::thread::spawn(move || {
+                // An error is an end, too.
+                let _ = std::io::copy(&mut from, &mut to);
+                let _ = (from.shutdown(Shutdown::Both), to.shutdown(Shutdown::Both));
+                door.forget(id);
+            });
+        }
     }
 
     fn attend(self: &Arc<Self>, client: &server::RTSPClient, id: u64, faults: &Arc<Faults>) {
