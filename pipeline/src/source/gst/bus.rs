@@ -2,7 +2,7 @@
 
 use gst::glib;
 use gstreamer as gst;
-use sightline_schema::ErrorCode;
+use sightline_schema::{ErrorCode, Transport};
 
 use super::{GstOptions, Kind};
 
@@ -11,6 +11,15 @@ use super::{GstOptions, Kind};
 pub(super) fn explain(error: &glib::Error, debug: Option<&str>, options: &GstOptions) -> (ErrorCode, String) {
     let debug = debug.unwrap_or_default();
     let address = subject(options);
+    if error.message().contains("allow more transport protocols") {
+        // Every SETUP was refused: VLC has no TCP, some cameras no UDP.
+        let (tried, other) = match options.transport {
+            Transport::Tcp => ("tcp", "udp"),
+            Transport::Udp => ("udp", "tcp"),
+        };
+        let message = format!("{address} sends nothing over {tried}; set transport to {other}");
+        return (ErrorCode::Rejected, message);
+    }
     if let Some(kind) = error.kind::<gst::ResourceError>() {
         return resource(kind, error.message(), debug, options);
     }
@@ -65,6 +74,11 @@ fn resource(
     }
     if says("Service Unavailable") || says("(503)") || says("(453)") || says("Not Enough Bandwidth") {
         return (ErrorCode::Rejected, format!("{address} accepts no further session"));
+    }
+    if says("Parse error") {
+        // Another service's port; or an answer without its CSeq, as VLC's to who has not shown a password yet.
+        let hint = "is it the right port? some servers ask for a password in this way";
+        return (ErrorCode::Unreachable, format!("{address} gives an answer that is no proper RTSP; {hint}"));
     }
     if says("Timeout while waiting for server response") {
         return (ErrorCode::Timeout, format!("{address} does not answer in time"));
