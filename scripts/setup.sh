@@ -51,4 +51,21 @@ if [ ! -f "$deps/libonnxruntime.so.$want" ]; then
     rm -f "$deps"/libonnxruntime.so.*
     unzip -q -o -j "$work"/onnxruntime-*.whl 'onnxruntime/capi/libonnxruntime.so*' -d "$work/lib"
     mv "$work/lib/libonnxruntime.so.$want" "$deps/"
+    rm -rf "$work"
+fi
+
+[ "${1:-}" = test ] || exit 0
+
+list=$root/scripts/aio-rtsp-toolkit.txt
+deps=$root/.deps/aio-rtsp-toolkit
+if ! cmp -s "$list" "$deps/installed.txt"; then
+    echo "fetching an RTSP server for the tests"
+    work=$(mktemp -d "$root/.deps/aio-rtsp-toolkit.XXXXXX")
+    trap 'rm -rf "$work"' EXIT
+    python3 -m pip install -q --disable-pip-version-check --no-deps --require-hashes --only-binary :all: \
+        --target "$work" -r "$list"
+    cp "$list" "$work/installed.txt"
+    chmod 755 "$work"
+    rm -rf "$deps"
+    mv "$work" "$deps"
 fi

@@ -205,3 +205,13 @@ fn a_camera_shows_its_certificate_and_a_wrong_one_is_refused() {
         Decoding::start(&camera.uri(""), "h264", "tcp").next();
     }
 }
+
+#[test]
+fn a_camera_that_talks_nonsense_is_told() {
+    let camera = serve(&["--fault", "babble"]);
+    let model = fast_model();
+    let read = output(&["detect", &camera.uri(""), "--model", &model, "--out", "/dev/null", "--no-track"]);
+    let said = String::from_utf8_lossy(&read.stderr);
+    assert_eq!(read.status.code(), Some(1), "{said}");
+    assert!(said.contains("(unreachable)"), "{said}");
+}
