@@ -5,6 +5,8 @@
 mod camera;
 #[path = "support/decoding.rs"]
 mod decoding;
+#[path = "support/frames.rs"]
+mod frames;
 #[path = "support/media.rs"]
 mod media;
 #[path = "support/sightline.rs"]
@@ -12,12 +14,13 @@ mod sightline;
 #[path = "support/viewer.rs"]
 mod viewer;
 
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use camera::Camera;
 use decoding::Decoding;
 use media::Make;
-use sightline::data;
+use sightline::{Sightline, command, data, fast_model, output, wait_for};
 use viewer::{Packet, SenderReport, Silence, Viewer};
 
 const H264: &str = "clips/udacity_solidWhiteRight.mp4";
@@ -267,16 +270,21 @@ fn b_frames_come_in_the_order_of_decoding() {
     assert!(shown.is_sorted_by(|a, b| a < b), "{shown:?}");
 }
 
-#[test]
-fn the_size_changes_within_a_session_and_the_codec_by_a_new_one() {
-    let dir = tempfile::tempdir().unwrap();
+/// The same pictures in 1080p and in 720p.
+fn two_sizes(dir: &Path) -> (PathBuf, PathBuf) {
     let clip = |name: &str, size| {
-        let to = dir.path().join(name);
+        let to = dir.join(name);
         let make = Make { frames: 25, size, encoder: media::H264, mux: "mp4mux", audio: false };
         make.from(&data(H264), &to);
         to
     };
-    let (large, small) = (clip("1080p.mp4", (1920, 1080)), clip("720p.mp4", (1280, 720)));
+    (clip("1080p.mp4", (1920, 1080)), clip("720p.mp4", (1280, 720)))
+}
+
+#[test]
+fn the_size_changes_within_a_session_and_the_codec_by_a_new_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let (large, small) = two_sizes(dir.path());
     let (small, h265) = (small.to_string_lossy(), data(H265_B));
     let mut camera =
         Camera::serve(&large, &["--loops", "2", "--then", &small, "--then", &h265.to_string_lossy()]);
@@ -313,4 +321,58 @@ fn a_camera_may_tell_no_frame_rate() {
     let fps = |camera: &Camera| Decoding::start(&camera.uri(""), "h264", "tcp").next().fps;
     assert_eq!((fps(&with), fps(&without)), (25, 0));
     assert!(!Viewer::connect(without.port()).describe().body.contains("framerate"));
+}
+
+fn detect(uri: &str, out: &Path) -> (Option<i32>, String) {
+    let (model, out) = (fast_model(), out.to_string_lossy().into_owned());
+    let read = output(&["detect", uri, "--model", &model, "--out", &out, "--no-track"]);
+    (read.status.code(), String::from_utf8_lossy(&read.stderr).into_owned())
+}
+
+#[test]
+fn detect_reads_on_where_the_size_changes() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("out.jsonl");
+    let (large, small) = two_sizes(dir.path());
+    let camera = Camera::serve(&large, &["--speed", "0.5", "--then", &small.to_string_lossy()]);
+    let (status, said) = detect(&camera.uri(""), &out);
+    assert_eq!(status, Some(0), "{said}");
+    let frames = frames::read(&out);
+    assert!(frames::check_order(&frames) <= 50);
+    let heights: Vec<_> = frames.iter().map(|frame| frame.height).collect();
+    let change = heights.iter().position(|height| *height == 720).expect("the smaller ones");
+    assert!(change > 10 && heights.len() > 30, "{heights:?}");
+    assert!(heights[..change].iter().all(|height| *height == 1080), "{heights:?}");
+    assert!(heights[change..].iter().all(|height| *height == 720), "{heights:?}");
+}
+
+#[test]
+fn detect_says_that_a_camera_allows_no_further_session() {
+    let camera = serve(H264, &["--fault", "refuse-sessions"]);
+    let mut first = Viewer::play(camera.port());
+    first.access_unit();
+    let (status, said) = detect(&camera.uri(""), Path::new("/dev/null"));
+    assert_eq!(status, Some(1), "{said}");
+    assert!(said.contains("accepts no further session (rejected)"), "{said}");
+}
+
+#[test]
+fn detect_keeps_what_it_saw_before_a_reset() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("out.jsonl");
+    let mut camera = serve(H264, &[]);
+    let (uri, model, lines) = (camera.uri(""), fast_model(), out.to_string_lossy().into_owned());
+    let reading =
+        Sightline::spawn(command(&["detect", &uri, "--model", &model, "--out", &lines, "--no-track"]));
+    wait_for("results", || {
+        // Results are written aside, and grow there.
+        let aside = std::fs::read_dir(dir.path()).unwrap().filter_map(Result::ok);
+        aside.filter_map(|entry| entry.metadata().ok()).any(|file| file.len() > 0).then_some(())
+    });
+    camera.tell("reset");
+    let (status, said) = reading.wait();
+    assert_eq!(status.code(), Some(1), "{said}");
+    // GStreamer warns and ends, or gives an error, as it comes.
+    assert!(said.contains("(unreachable)"), "{said}");
+    frames::check_order(&frames::read(&out));
 }
