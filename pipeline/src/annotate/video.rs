@@ -1,5 +1,6 @@
 //! An annotated video: `appsrc ! videoscale ! openh264enc ! h264parse ! mp4mux ! filesink`.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -157,17 +158,21 @@ impl Drop for VideoWriter {
 fn end_behind(encode: &gst::Element) {
     let (Some(sink), Some(source)) = (encode.static_pad("sink"), encode.static_pad("src")) else { return };
     sink.add_probe(gst::PadProbeType::EVENT_DOWNSTREAM, move |_, info| {
-        let is_end = info.event().is_some_and(|event| event.type_() == gst::EventType::Eos);
-        match info.data.take() {
-            Some(gst::PadProbeData::Event(event)) if is_end => {
-                source.push_event(event);
-                gst::PadProbeReturn::Handled
+        // No panic goes into GStreamer's C code.
+        catch_unwind(AssertUnwindSafe(|| {
+            let is_end = info.event().is_some_and(|event| event.type_() == gst::EventType::Eos);
+            match info.data.take() {
+                Some(gst::PadProbeData::Event(event)) if is_end => {
+                    source.push_event(event);
+                    gst::PadProbeReturn::Handled
+                }
+                other => {
+                    info.data = other;
+                    gst::PadProbeReturn::Ok
+                }
             }
-            other => {
-                info.data = other;
-                gst::PadProbeReturn::Ok
-            }
-        }
+        }))
+        .unwrap_or(gst::PadProbeReturn::Handled)
     });
 }
 

@@ -1,6 +1,7 @@
 //! Whether a broker answers, learnt from librdkafka's error callback, from deliveries and from metadata; and
 //! librdkafka's log lines on their way to ours.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -179,8 +180,8 @@ pub(crate) struct LinkContext {
     pub(crate) link: Arc<Link>,
 }
 
-impl ClientContext for LinkContext {
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
+impl LinkContext {
+    fn line(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
         // A connection that the broker closed is in the log alone; what is worse comes to `error`, too.
         if facility == "FAIL" && matches!(level, RDKafkaLogLevel::Info | RDKafkaLogLevel::Warning) {
             let reason = line.split_once("]: ").map_or(line, |(_thread, reason)| reason);
@@ -196,13 +197,26 @@ impl ClientContext for LinkContext {
         let Some(suppressed) = self.link.known().log.allows(facility, Instant::now()) else { return };
         tracing::warn!(target: "librdkafka", facility, suppressed, "{line}");
     }
+}
+
+impl ClientContext for LinkContext {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
+        contained(|| self.line(level, facility, line));
+    }
 
     fn stats_raw(&self, _statistics: &[u8]) {}
 
     fn error(&self, error: KafkaError, reason: &str) {
-        tracing::debug!(target: "librdkafka", %error, reason, "client error");
-        self.link.failed(code_of(&error), reason);
+        contained(|| {
+            tracing::debug!(target: "librdkafka", %error, reason, "client error");
+            self.link.failed(code_of(&error), reason);
+        });
     }
+}
+
+/// Keeps a panic out of librdkafka's C code, where it would end the process. Its own message has been written.
+fn contained(callback: impl FnOnce()) {
+    let _ = catch_unwind(AssertUnwindSafe(callback));
 }
 
 /// Lets one line of a kind through each `REPEAT`.

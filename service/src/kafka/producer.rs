@@ -246,16 +246,18 @@ impl ProducerContext for Context {
     type DeliveryOpaque = Box<Mutex<OnDelivery>>;
 
     fn delivery(&self, result: &DeliveryResult<'_>, on_delivery: Self::DeliveryOpaque) {
-        let outcome = match result {
-            Ok(record) => {
-                self.link.link.up();
-                Ok(Delivered { partition: record.partition(), offset: record.offset() })
-            }
-            Err((error, record)) => Err(KafkaFault::of_record(code_of(error), record.topic())),
+        let report = || {
+            let outcome = match result {
+                Ok(record) => {
+                    self.link.link.up();
+                    Ok(Delivered { partition: record.partition(), offset: record.offset() })
+                }
+                Err((error, record)) => Err(KafkaFault::of_record(code_of(error), record.topic())),
+            };
+            on_delivery.into_inner().unwrap_or_else(PoisonError::into_inner)(outcome);
         };
-        let on_delivery = on_delivery.into_inner().unwrap_or_else(PoisonError::into_inner);
         // An unwinding panic would end the thread that all reports come on.
-        if catch_unwind(AssertUnwindSafe(|| on_delivery(outcome))).is_err() {
+        if catch_unwind(AssertUnwindSafe(report)).is_err() {
             tracing::error!("a delivery callback panicked; its record's report is lost");
         }
         self.in_flight.remove();

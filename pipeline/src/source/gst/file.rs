@@ -37,13 +37,16 @@ pub(super) fn build(
     if file.is_some() {
         fetch.link(&decode).map_err(|error| error.to_string())?;
     } else {
-        authenticate(&fetch, options);
+        authenticate(&fetch, options, &tap);
+        let learned = tap.learned.clone();
         let entrance = decode.static_pad("sink").ok_or("decodebin3 has no sink")?;
         fetch.connect_pad_added(move |_, pad| {
-            // A pad that can't be linked says so by an error on the bus.
-            if !entrance.is_linked() {
-                let _ = pad.link(&entrance);
-            }
+            guarded(&learned, (), || {
+                // A pad that can't be linked says so by an error on the bus.
+                if !entrance.is_linked() {
+                    let _ = pad.link(&entrance);
+                }
+            });
         });
     }
     let decoders = tap.clone();
@@ -111,15 +114,18 @@ fn select_video(decode: &gst::Element, tap: &Tap) {
 }
 
 /// HTTP passwords are properties of the source, so that no location carries them.
-fn authenticate(fetch: &gst::Element, options: &GstOptions) {
+fn authenticate(fetch: &gst::Element, options: &GstOptions, tap: &Tap) {
     let Some(credentials) = options.address.credentials().cloned() else { return };
+    let learned = tap.learned.clone();
     fetch.connect("source-setup", false, move |values| {
-        let source = values.get(1)?.get::<gst::Element>().ok()?;
-        for (property, value) in [("user-id", &credentials.user), ("user-pw", &credentials.password)] {
-            if source.has_property(property) {
-                source.set_property(property, value);
+        guarded(&learned, None, || {
+            let source = values.get(1)?.get::<gst::Element>().ok()?;
+            for (property, value) in [("user-id", &credentials.user), ("user-pw", &credentials.password)] {
+                if source.has_property(property) {
+                    source.set_property(property, value);
+                }
             }
-        }
-        None
+            None
+        })
     });
 }

@@ -6,6 +6,7 @@
 use std::borrow::Cow;
 use std::fs::File;
 use std::io::Write;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Mutex, Once, PoisonError};
 use std::time::Instant;
 
@@ -26,22 +27,25 @@ pub(super) fn install() {
         let out = Mutex::new(Out::by_environment());
         let started = Instant::now();
         gst::log::add_log_function(move |category, level, file, function, line, object, message| {
-            // A dump of bytes would show a secret in pieces that nothing recognises.
-            if level > category.threshold() || level == gst::DebugLevel::Memdump {
-                return;
-            }
-            let file = file.rsplit('/').next().unwrap_or(file.as_str());
-            let object = object.map(|object| format!("<{object}>")).unwrap_or_default();
-            let text = message.get();
-            let text = text.as_deref().map(glib::GStr::as_str).unwrap_or_default();
-            let line = format!(
-                "{:>13.6} {:?} {:<7} {:>20} {file}:{line}:{function}:{object} {text}",
-                started.elapsed().as_secs_f64(),
-                std::thread::current().id(),
-                level.name(),
-                category.name(),
-            );
-            out.lock().unwrap_or_else(PoisonError::into_inner).write(&redact(&line));
+            // A panic in the log is not worth the process; the panic's own message has been written.
+            let _ = catch_unwind(AssertUnwindSafe(|| {
+                // A dump of bytes would show a secret in pieces that nothing recognises.
+                if level > category.threshold() || level == gst::DebugLevel::Memdump {
+                    return;
+                }
+                let file = file.rsplit('/').next().unwrap_or(file.as_str());
+                let object = object.map(|object| format!("<{object}>")).unwrap_or_default();
+                let text = message.get();
+                let text = text.as_deref().map(glib::GStr::as_str).unwrap_or_default();
+                let line = format!(
+                    "{:>13.6} {:?} {:<7} {:>20} {file}:{line}:{function}:{object} {text}",
+                    started.elapsed().as_secs_f64(),
+                    std::thread::current().id(),
+                    level.name(),
+                    category.name(),
+                );
+                out.lock().unwrap_or_else(PoisonError::into_inner).write(&redact(&line));
+            }));
         });
     });
 }

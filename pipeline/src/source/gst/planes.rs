@@ -1,5 +1,6 @@
 //! From GStreamer's samples to [`Planes`], by reference.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use gst::prelude::*;
@@ -31,13 +32,17 @@ pub(super) fn app_sink(real_time: bool) -> gst_app::AppSink {
     // Without this a decoder that pads its rows copies each picture once more before it hands it over.
     if let Some(pad) = sink.static_pad("sink") {
         pad.add_probe(gst::PadProbeType::QUERY_DOWNSTREAM | gst::PadProbeType::PUSH, |_, info| {
-            if let Some(query) = info.query_mut()
-                && let gst::QueryViewMut::Allocation(allocation) = query.view_mut()
-            {
-                allocation.add_allocation_meta::<gst_video::VideoMeta>(None);
-                return gst::PadProbeReturn::Handled;
-            }
-            gst::PadProbeReturn::Ok
+            // Without an answer it is slower, and works.
+            catch_unwind(AssertUnwindSafe(|| {
+                if let Some(query) = info.query_mut()
+                    && let gst::QueryViewMut::Allocation(allocation) = query.view_mut()
+                {
+                    allocation.add_allocation_meta::<gst_video::VideoMeta>(None);
+                    return gst::PadProbeReturn::Handled;
+                }
+                gst::PadProbeReturn::Ok
+            }))
+            .unwrap_or(gst::PadProbeReturn::Ok)
         });
     }
     sink

@@ -59,12 +59,15 @@ pub(super) fn build(
     });
     let learned = tap.learned.clone();
     source.connect("no-more-pads", false, move |_| {
-        let mut learned = lock(&learned);
-        if !learned.saw_video {
-            let other = learned.saw_other.clone().map_or(String::new(), |other| format!(", only {other}"));
-            learned.error = Some((ErrorCode::NoVideo, format!("the camera offers no video{other}")));
-        }
-        None
+        guarded(&learned, None, || {
+            let mut learned = lock(&learned);
+            if !learned.saw_video {
+                let other =
+                    learned.saw_other.clone().map_or(String::new(), |other| format!(", only {other}"));
+                learned.error = Some((ErrorCode::NoVideo, format!("the camera offers no video{other}")));
+            }
+            None
+        })
     });
 
     let pipeline = pipeline.downgrade();
