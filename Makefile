@@ -1,6 +1,6 @@
 # The two commands of the README, and those behind them. `make help` lists them.
 
-.PHONY: help deps demo build test check bench bench-memory soak clean
+.PHONY: help deps demo build test check bench bench-memory soak fuzz clean
 
 help: ## What can be made
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 14
@@ -31,6 +31,9 @@ bench-memory: deps ## Memory of one more 720p camera by RTSP
 soak: ## The tests that take long
 	@scripts/soak.sh
 
+fuzz: deps ## What is read from outside, fed with noise: FOR=60 seconds each
+	@scripts/fuzz.sh $(or $(FOR),60)
+
 clean: ## Remove what was built and fetched
 	cargo clean
-	rm -rf .deps
+	rm -rf .deps fuzz/target
