@@ -236,7 +236,9 @@ impl ErrorCode {
             Self::Corrupt => {
                 "Check the network for lost packets, or use transport tcp; a file may be damaged."
             }
-            Self::Rejected => "Close other sessions on the camera, or raise how many it allows.",
+            Self::Rejected => {
+                "Close other sessions on the camera, raise how many it allows, or use the other transport."
+            }
             Self::ForbiddenUri => "Use an address that the operator of Sightline has allowed.",
             Self::SecretMissing => "Create the secret that the camera names, or correct its name.",
             Self::ModelMissing => "Put the model where the pipeline looks for it, or correct its name.",

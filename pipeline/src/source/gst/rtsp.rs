@@ -57,6 +57,7 @@ pub(super) fn build(
             Some(wanted.to_value())
         })
     });
+    refuse_certificates(&source, &tap);
     let learned = tap.learned.clone();
     source.connect("no-more-pads", false, move |_| {
         guarded(&learned, None, || {
@@ -81,6 +82,40 @@ pub(super) fn build(
         });
     });
     Ok(())
+}
+
+/// Asked only about a certificate that is not trusted: `rtspsrc` itself then says no more than that it can't connect.
+fn refuse_certificates(source: &gst::Element, tap: &Tap) {
+    let learned = tap.learned.clone();
+    source.connect("accept-certificate", false, move |values| {
+        guarded(&learned, Some(false.to_value()), || {
+            let faults = values.get(3).and_then(gst::glib::FlagsValue::from_value);
+            let faults: Vec<_> = faults.iter().flat_map(|(_, set)| set).map(|fault| fault.nick()).collect();
+            lock(&learned).error = Some((ErrorCode::TlsFailed, why_untrusted(&faults)));
+            Some(false.to_value())
+        })
+    });
+}
+
+/// By the nicks of `GTlsCertificateFlags`.
+fn why_untrusted(faults: &[&str]) -> String {
+    let mut reasons = Vec::new();
+    for (nick, reason) in [
+        ("unknown-ca", "is signed by nobody this machine trusts"),
+        ("bad-identity", "is for another name"),
+        ("not-activated", "is not valid yet"),
+        ("expired", "has expired"),
+        ("revoked", "was revoked"),
+        ("insecure", "is insecure"),
+    ] {
+        if faults.contains(&nick) {
+            reasons.push(reason);
+        }
+    }
+    if reasons.is_empty() {
+        return "the camera's certificate is not accepted".to_owned();
+    }
+    format!("the camera's certificate {}", reasons.join(" and "))
 }
 
 /// Depayloader, parser and decoder for what the camera's SDP says it sends.

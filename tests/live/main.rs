@@ -1,0 +1,126 @@
+//! Live cameras, as they are: every fault at once in one process, beside seven cameras that are well.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod accounts;
+mod faults;
+mod scene;
+
+#[path = "../support/camera.rs"]
+mod camera;
+#[path = "../support/certificates.rs"]
+mod certificates;
+#[path = "../support/follow.rs"]
+mod follow;
+#[path = "../support/lossy.rs"]
+mod lossy;
+#[path = "../support/media.rs"]
+mod media;
+#[path = "../support/relay.rs"]
+mod relay;
+#[path = "../support/sightline.rs"]
+mod sightline;
+#[path = "../support/viewer.rs"]
+mod viewer;
+
+use std::path::Path;
+use std::time::Duration;
+
+use camera::Camera;
+use certificates::Authority;
+use faults::{Clips, FPS, Scenario};
+use media::Make;
+use scene::Scene;
+use sightline::data;
+
+/// Cameras that nothing happens to.
+const WELL: usize = 7;
+const ENCODER: &str = "x264enc speed-preset=ultrafast tune=zerolatency key-int-max=25 ! h264parse";
+
+fn clips(dir: &Path) -> Clips {
+    let make = |name: &str, size: (u32, u32), encoder: &str| {
+        let to = dir.join(name);
+        let make = Make { frames: 100, size, encoder, mux: "mp4mux", audio: false };
+        make.from(&data("clips/udacity_solidWhiteRight.mp4"), &to);
+        to
+    };
+    Clips {
+        small: make("small.mp4", (640, 360), ENCODER),
+        smaller: make("smaller.mp4", (320, 180), ENCODER),
+        h265: make("h265.mp4", (480, 270), "x265enc speed-preset=ultrafast key-int-max=25 ! h265parse"),
+        b_frames: data("clips/one-by-one-person_a.mp4"),
+    }
+}
+
+#[test]
+fn whatever_happens_to_cameras_is_said_survived_and_nothing_to_the_others() {
+    let dir = tempfile::tempdir().unwrap();
+    let clips = clips(dir.path());
+    let scenarios = faults::all(&clips, &Authority::new(dir.path()));
+    let well: Vec<_> =
+        (0..WELL).map(|_| Camera::serve(&clips.small, &["--loops", "forever", "--speed", "0.4"])).collect();
+    let well_ids: Vec<_> = (0..WELL).map(|n| format!("well-{n}")).collect();
+    let mut yaml = "cameras:\n".to_owned();
+    let mut add = |id: &str, source: &str| {
+        yaml.push_str(&format!("  - {{id: {id}, source: {source}, sampling: {{mode: fps, fps: {FPS}}}}}\n"));
+    };
+    for (id, camera) in well_ids.iter().zip(&well) {
+        add(id, &format!("{{uri: \"{}\"}}", camera.uri("")));
+    }
+    for Scenario { id, source, .. } in &scenarios {
+        add(id, source);
+    }
+    let scene = Scene::start(dir.path(), &yaml);
+    for id in &well_ids {
+        scene.runs(id, Duration::from_secs(60), 0);
+    }
+    for scenario in scenarios.iter().filter(|scenario| scenario.recovers) {
+        scene.runs(scenario.id, Duration::from_secs(60), 0);
+    }
+    let before = scene.held();
+
+    let ids: Vec<_> = scenarios.iter().map(|scenario| (scenario.id, scenario.recovers)).collect();
+    let (mut kept, mut wrong) = (Vec::new(), Vec::new());
+    std::thread::scope(|scope| {
+        let scene = &scene;
+        let tell = |Scenario { id, story, .. }| (id, scope.spawn(move || story(scene)));
+        let running: Vec<_> = scenarios.into_iter().map(tell).collect();
+        for (id, thread) in running {
+            match thread.join() {
+                Ok(keep) => kept.push(keep),
+                // What went otherwise than it should stands above; all are heard.
+                Err(_) => wrong.push(id),
+            }
+        }
+    });
+    assert_eq!(wrong, Vec::<&str>::new(), "what is wrong with them stands above");
+    for (id, _) in ids.iter().filter(|(_, recovers)| *recovers) {
+        let status = scene.statuses.of(id).pop().unwrap();
+        assert_eq!(status["state"], "running", "{id} at the end: {status}");
+    }
+    let after = scene.held();
+    let (detections, statuses) = scene.stop();
+    drop(kept);
+
+    let interval_us = (1e6 / FPS) as i64;
+    for (id, _) in &ids {
+        let account = accounts::check(id, &detections.of(id), interval_us);
+        println!("{id}: {account:?}");
+    }
+    let mut lost = (0, 0);
+    for id in &well_ids {
+        let account = accounts::check(id, &detections.of(id), interval_us);
+        println!("{id}: {account:?}");
+        assert_eq!((account.started, account.gaps.len()), (1, 0), "{id} was disturbed");
+        lost.0 += account.overload;
+        lost.1 += account.arrived;
+        let states: Vec<_> =
+            statuses.of(id).iter().map(|status| status["state"].as_str().unwrap().to_owned()).collect();
+        assert!(!states.contains(&"retrying".to_owned()), "{id}: {states:?}");
+    }
+    let (overload, arrived) = lost;
+    assert!(overload * 100 <= arrived, "those that were well lost {overload} of {arrived}");
+    println!("before {before:?}, after {after:?}");
+    assert!(after.threads <= before.threads + 2, "threads grew: {before:?} {after:?}");
+    assert!(after.files <= before.files + 4, "files grew: {before:?} {after:?}");
+    assert!(after.rss_mib <= before.rss_mib * 1.25, "memory grew: {before:?} {after:?}");
+}
