@@ -32,7 +32,10 @@ struct Running {
 
 impl Running {
     fn cameras(yaml: &str) -> Self {
-        let broker = EmbeddedBroker::start(&[(DETECTIONS, 2), (STATUS, 2)]).unwrap();
+        Self::on(EmbeddedBroker::start(&[(DETECTIONS, 2), (STATUS, 2)]).unwrap(), yaml)
+    }
+
+    fn on(broker: EmbeddedBroker, yaml: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("cameras.yaml");
         std::fs::write(&file, yaml).unwrap();
@@ -70,6 +73,42 @@ impl Running {
     }
 }
 
+#[test]
+fn what_nobody_saw_while_no_process_ran_is_a_gap() {
+    let served = Camera::serve(&data(CLIP), &["--loops", "forever", "--speed", "0.4"]);
+    let yaml = format!(
+        "cameras: [{{id: gate, source: {{uri: \"{}\"}}, sampling: {{mode: fps, fps: 2}}}}]",
+        served.uri("")
+    );
+    let running = Running::cameras(&yaml);
+    let before = running.wait_for_frames("gate", 4);
+    let told = running.statuses("gate").into_iter().rfind(|status| status["last"].is_object()).unwrap();
+    running.process.signal("KILL");
+    let Running { broker, process, .. } = running;
+    process.wait();
+    // Longer than two results are apart.
+    std::thread::sleep(std::time::Duration::from_secs(2));
+    let running = Running::on(broker, &yaml);
+    let epoch = before[0]["epoch"].as_u64().unwrap();
+    let told_anew = wait_for("frames of the next epoch", || {
+        let records = running.read(DETECTIONS, "gate");
+        let of_next = |record: &Value| record["epoch"].as_u64() > Some(epoch);
+        let next: Vec<_> = records.into_iter().filter(of_next).collect();
+        kinds(&next).contains(&"frame").then_some(next)
+    });
+    assert_eq!(kinds(&told_anew)[..4], ["spec", "started", "gap", "frame"]);
+    let (gap, first) = (&told_anew[2], &told_anew[3]);
+    assert_eq!((&gap["reason"], &gap["frames"]), (&"pod_lost".into(), &Value::Null), "{gap}");
+    assert_eq!(
+        (&gap["after"]["epoch"], &gap["after"]["seq"]),
+        (&told["epoch"], &told["last"]["seq"]),
+        "{gap}"
+    );
+    assert_eq!((&gap["before"]["seq"], &first["seq"]), (&0.into(), &0.into()), "{gap}");
+    assert_eq!(gap["before"]["captured_at"], first["captured_at"]);
+    running.stop();
+}
+
 /// What a camera tells in `detections`, kind by kind: `spec`, `started`, `frame`, `tick`, `ended`.
 fn kinds(records: &[Value]) -> Vec<&str> {
     let kind = |record: &Value| match record["schema"].as_str().unwrap() {
@@ -81,6 +120,7 @@ fn kinds(records: &[Value]) -> Vec<&str> {
         "spec/1" => Some("spec"),
         "frame/1" => Some("frame"),
         "tick/1" => Some("tick"),
+        "gap/1" => Some("gap"),
         _ => None,
     };
     records.iter().map(|record| kind(record).unwrap_or("another")).collect()

@@ -1,4 +1,6 @@
 //! What every reader may rely on, whatever happened to the camera.
+// Each user takes what it needs.
+#![allow(dead_code)]
 
 use serde_json::Value;
 
@@ -85,6 +87,15 @@ fn frame(camera: &str, account: &mut Account, previous: Option<&Value>, record: 
             assert!(value(previous) < value(record), "{camera}: {field} went back: {previous} {record}");
         }
     }
+}
+
+/// From capture to the result being ready, ms, in ascending order.
+pub(crate) fn latencies_ms(records: &[Value]) -> Vec<i64> {
+    let of_frame = |record: &Value| Some(record["ready_ms"].as_i64()? - at(&record["captured_at"]) / 1_000);
+    let frames = records.iter().filter(|record| record["schema"] == "frame/1");
+    let mut latencies: Vec<_> = frames.filter_map(of_frame).collect();
+    latencies.sort_unstable();
+    latencies
 }
 
 /// µs since 1970.

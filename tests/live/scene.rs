@@ -1,5 +1,8 @@
 //! One pipeline process with many cameras, and whoever reads what it says.
+// Each user takes what it needs.
+#![allow(dead_code)]
 
+use std::any::Any;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -16,7 +19,8 @@ pub(crate) struct Scene {
     pub(crate) detections: Follow,
     pub(crate) statuses: Follow,
     process: Sightline,
-    _broker: EmbeddedBroker,
+    // Last: what reads from it and writes to it ends before it.
+    _broker: Box<dyn Any + Send + Sync>,
 }
 
 /// What a process holds.
@@ -28,16 +32,27 @@ pub(crate) struct Held {
 }
 
 impl Scene {
-    /// Starts the cameras of this YAML.
+    /// Starts the cameras of this YAML on a broker of its own.
     pub(crate) fn start(dir: &Path, cameras: &str) -> Self {
         let broker = EmbeddedBroker::start(&[(DETECTIONS, 4), (STATUS, 4)]).unwrap();
+        let bootstrap = broker.bootstrap_servers().to_owned();
+        Self::start_on(&bootstrap, Box::new(broker), dir, cameras, &[])
+    }
+
+    /// Starts the cameras of this YAML; the topics are there. `broker` is kept as long as the scene.
+    pub(crate) fn start_on(
+        bootstrap: &str,
+        broker: Box<dyn Any + Send + Sync>,
+        dir: &Path,
+        cameras: &str,
+        options: &[&str],
+    ) -> Self {
         let file = dir.join("cameras.yaml");
         std::fs::write(&file, cameras).unwrap();
         let (model, file) = (fast_model(), file.to_string_lossy().into_owned());
-        let bootstrap = broker.bootstrap_servers();
         let args = ["pipeline", "--cameras", &file, "--kafka", bootstrap, "--model", &model];
         let more = ["--http", "127.0.0.1:0", "--pod", "here"];
-        let mut process = Sightline::spawn(command(&[&args[..], &more].concat()));
+        let mut process = Sightline::spawn(command(&[&args[..], &more, options].concat()));
         process.http();
         Self {
             detections: Follow::topic(bootstrap, DETECTIONS),

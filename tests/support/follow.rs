@@ -9,6 +9,9 @@ use std::sync::{Arc, Mutex};
 
 use serde_json::Value;
 
+/// Where the record's own timestamp is put into its value: when it was ready, ms since 1970.
+pub const READY_MS: &str = "ready_ms";
+
 /// The records of a topic so far, by camera in the order of their partition.
 pub struct Follow {
     child: Child,
@@ -18,7 +21,21 @@ pub struct Follow {
 impl Follow {
     pub fn topic(bootstrap: &str, topic: &str) -> Self {
         let mut child = Command::new("kcat")
-            .args(["-m", "60", "-C", "-q", "-u", "-o", "beginning", "-f", "%k\t%s\n", "-b", bootstrap, "-t"])
+            .args([
+                "-m",
+                "60",
+                "-C",
+                "-q",
+                "-u",
+                "-E",
+                "-o",
+                "beginning",
+                "-f",
+                "%k\t%T\t%s\n",
+                "-b",
+                bootstrap,
+                "-t",
+            ])
             .arg(topic)
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
@@ -29,8 +46,12 @@ impl Follow {
         // Ends with kcat.
         std::thread::spawn(move || {
             for line in out.lines().map_while(Result::ok) {
-                let (camera, value) = line.split_once('\t').expect("a key and a value");
-                let value = serde_json::from_str(value).unwrap_or_else(|error| panic!("{error}: {line}"));
+                let mut fields = line.splitn(3, '\t');
+                let mut next = || fields.next().expect("a key, a timestamp and a value");
+                let (camera, timestamp, value) = (next(), next(), next());
+                let mut value: Value =
+                    serde_json::from_str(value).unwrap_or_else(|error| panic!("{error}: {line}"));
+                value[READY_MS] = timestamp.parse::<i64>().expect("a timestamp").into();
                 kept.lock().unwrap().entry(camera.to_owned()).or_default().push(value);
             }
         });
