@@ -91,9 +91,12 @@ impl StatusKeeper {
 
     /// What is wrong with the picture of a stream that runs, or that nothing is any more.
     pub fn sight(&mut self, error: Option<&StreamError>) {
-        let error = error.map(StreamError::to_status);
-        if self.state == CameraState::Running && self.error != error {
-            self.error = error;
+        let told = error.map(StreamError::to_status);
+        if self.state == CameraState::Running && self.error != told {
+            if let Some(error) = error {
+                self.metrics.error(error.code());
+            }
+            self.error = told;
             self.say();
         }
     }
