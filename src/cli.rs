@@ -206,6 +206,13 @@ pub(crate) struct PipelineArgs {
 #[cfg(feature = "pipeline")]
 #[derive(Args, Debug, Clone)]
 pub(crate) struct PublishingArgs {
+    /// A directory for results that Kafka has not acknowledged: they outlive this process and a broker that is away.
+    /// One for each process
+    #[arg(long, value_name = "DIR", env = "SIGHTLINE_SPOOL")]
+    pub(crate) spool: Option<PathBuf>,
+    /// The most the spool may take on disk; when it is full, its oldest results go: bytes, KiB, MiB, GiB
+    #[arg(long, value_name = "SIZE", default_value = "2GiB", env = "SIGHTLINE_SPOOL_MAX", value_parser = spool_size)]
+    pub(crate) spool_max: u64,
     /// Send at once instead of gathering records for up to 100 ms: quicker, less well compressed
     #[arg(long, env = "SIGHTLINE_LOW_LATENCY")]
     pub(crate) low_latency: bool,
@@ -358,6 +365,23 @@ pub(crate) struct BenchArgs {
     pub(crate) output: OutputFormat,
 }
 
+/// Bytes, or a number with a unit: `512MiB`.
+#[cfg(feature = "pipeline")]
+fn spool_size(given: &str) -> Result<u64, String> {
+    const LEAST: u64 = 1 << 20;
+    let units = [("KiB", 1_u64 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30), ("TiB", 1 << 40)];
+    let (number, unit) = units
+        .into_iter()
+        .find_map(|(name, unit)| Some((given.strip_suffix(name)?, unit)))
+        .unwrap_or((given, 1));
+    let bytes = number.trim().parse::<u64>().ok().and_then(|number| number.checked_mul(unit));
+    match bytes {
+        None => Err("give a size as in 512MiB, 2GiB, or in bytes".to_owned()),
+        Some(bytes) if bytes < LEAST => Err("give at least 1MiB".to_owned()),
+        Some(bytes) => Ok(bytes),
+    }
+}
+
 #[cfg(feature = "pipeline")]
 fn fraction(given: &str) -> Result<f32, String> {
     let value: f32 = given.parse().map_err(|_| "give a number from 0 to 1".to_owned())?;
@@ -374,4 +398,18 @@ fn seconds(given: &str) -> Result<f64, String> {
 fn rate(given: &str) -> Result<f64, String> {
     let value: f64 = given.parse().map_err(|_| "give a number of frames a second".to_owned())?;
     if value > 0.0 && value <= 240.0 { Ok(value) } else { Err("give more than 0 and at most 240".to_owned()) }
+}
+
+#[cfg(all(test, feature = "pipeline"))]
+mod tests {
+    use super::spool_size;
+
+    #[test]
+    fn a_size_is_bytes_or_has_a_unit() {
+        let sizes = ["1048576", "512MiB", "2GiB", "1024 KiB", "1TiB"].map(spool_size);
+        assert_eq!(sizes, [Ok(1 << 20), Ok(512 << 20), Ok(2 << 30), Ok(1 << 20), Ok(1 << 40)]);
+        for wrong in ["", "GiB", "2GB", "-1", "1.5GiB", "99999999999TiB", "1023KiB"] {
+            assert!(spool_size(wrong).is_err(), "{wrong}");
+        }
+    }
 }

@@ -8,12 +8,13 @@ use sightline_pipeline::detect::Model;
 use sightline_pipeline::metrics::PipelineMetrics;
 use sightline_pipeline::predecessors::Predecessors;
 use sightline_pipeline::publish::Publisher;
+use sightline_pipeline::spool::{Left, Outbox, OutboxOptions, SpoolOptions};
 use sightline_pipeline::topology::{CameraRefused, Fleet, FleetContext, FleetOptions, Plan};
 use sightline_schema::{Camera, Topics};
 use sightline_service::health::{Condition, Health};
 use sightline_service::http::{HttpHandle, HttpServer};
 use sightline_service::kafka::{
-    FaultKind, KafkaFault, KafkaSettings, LINGER_MS, LOW_LATENCY_LINGER_MS, LinkState, Producer, require,
+    FaultKind, KafkaSettings, LINGER_MS, LOW_LATENCY_LINGER_MS, LinkState, require,
 };
 use sightline_service::shutdown::{Cause, Shutdown};
 
@@ -100,21 +101,13 @@ pub(crate) fn run(service: &Service, mut work: Work<'_>, watch: impl FnOnce(&Shu
         tracing::warn!("there is no camera to run");
     }
     let plan = Plan::new(std::mem::take(&mut work.cameras), work.model, &work.options).map_err(refused)?;
+    let outbox = outbox(service, &work)?;
     if !service.wait_for_kafka(&work.settings, &work.topics)? {
-        return ended(service, 0);
+        return ended(service, &work, &outbox.stop(Duration::ZERO));
     }
-    let linger = if work.publishing.low_latency { LOW_LATENCY_LINGER_MS } else { LINGER_MS };
     std::thread::scope(|scope| {
         let watching = scope.spawn(|| watch(&service.shutdown));
-        let outcome = loop {
-            let run = Run { service, plan: plan.clone(), work: &work, linger };
-            match run.until_stopped() {
-                Ok(Ended::Stopped { given_up }) => break ended(service, given_up),
-                // New claims begin new epochs, by which readers see what was lost.
-                Ok(Ended::Fatal(fault)) => tracing::error!("{fault}; all cameras are claimed anew"),
-                Err(failure) => break Err(failure),
-            }
-        };
+        let outcome = run_cameras(service, plan, &work, outbox);
         service.shutdown.set(Cause::Finished);
         // A panic of the table loses nothing.
         let _ = watching.join();
@@ -122,84 +115,64 @@ pub(crate) fn run(service: &Service, mut work: Work<'_>, watch: impl FnOnce(&Shu
     })
 }
 
-/// How a run with one Kafka client ended.
-enum Ended {
-    Stopped {
-        given_up: usize,
-    },
-    /// The client can't go on: it forgot, or the broker did, where the order stood.
-    Fatal(KafkaFault),
+/// Where results wait for Kafka. A directory that can't be a spool is refused before any work begins.
+fn outbox(service: &Service, work: &Work<'_>) -> Result<Outbox, Failure> {
+    let (bytes, records) = work.settings.memory();
+    let PublishingArgs { spool, spool_max, .. } = work.publishing;
+    let spool = spool.clone().map(|folder| SpoolOptions { folder, max: *spool_max });
+    let options = OutboxOptions { bytes, records, spool };
+    Outbox::open(&options, service.metrics.clone()).map_err(Failure::usage)
 }
 
-/// All cameras on one Kafka client.
-struct Run<'a> {
-    service: &'a Service,
-    plan: Plan,
-    work: &'a Work<'a>,
-    linger: u32,
+/// From the first claim to the last acknowledgement.
+fn run_cameras(service: &Service, plan: Plan, work: &Work<'_>, outbox: Outbox) -> Outcome {
+    let linger = if work.publishing.low_latency { LOW_LATENCY_LINGER_MS } else { LINGER_MS };
+    // Set when the process stops, or when all cameras have ended.
+    let stop = Shutdown::new();
+    let metrics = service.metrics.clone();
+    let publisher = Publisher::start(&work.settings, linger, outbox, &work.topics, metrics, stop.clone())
+        .map_err(Failure::failed)?;
+    service.health.set("kafka", Condition::Ready);
+    let predecessors = Predecessors::read(&work.settings, &work.topics).unwrap_or_else(|fault| {
+        tracing::warn!("what earlier runs of the cameras left is not known, and gaps may be unsaid: {fault}");
+        Predecessors::default()
+    });
+    let context = FleetContext {
+        model: work.model,
+        options: &work.options,
+        publisher: &publisher,
+        metrics: &service.metrics,
+        shutdown: &stop,
+        predecessors: &predecessors,
+    };
+    let fleet = Fleet::start(plan, &context).map_err(refused)?;
+    service.health.set("cameras", Condition::Ready);
+    std::thread::scope(|scope| {
+        let link = scope.spawn(|| follow_link(service, &publisher, &stop));
+        fleet.wait();
+        if work.ends {
+            stop.set(Cause::Finished);
+        }
+        // Recorded cameras may all have ended; the process is still there to be asked.
+        stop.wait();
+        service.health.shutting_down();
+        let (_, left) = fleet.stop();
+        // A panic of the follower loses nothing.
+        let _ = link.join();
+        ended(service, work, &left)
+    })
 }
 
-impl Run<'_> {
-    fn until_stopped(self) -> Result<Ended, Failure> {
-        let Self { service, plan, work, linger } = self;
-        // Of this run alone: a client that can't go on ends it, and not the process.
-        let stop = Shutdown::new();
-        let producer = Arc::new(Producer::new(&work.settings, linger).map_err(Failure::failed)?);
-        service.health.set("kafka", Condition::Ready);
-        let (topics, metrics) = (work.topics.clone(), service.metrics.clone());
-        let publisher = Publisher::new(producer.clone(), topics, metrics, stop.clone());
-        let predecessors = Predecessors::read(&work.settings, &work.topics).unwrap_or_else(|fault| {
-            tracing::warn!(
-                "what earlier runs of the cameras left is not known, and gaps may be unsaid: {fault}"
-            );
-            Predecessors::default()
-        });
-        let context = FleetContext {
-            model: work.model,
-            options: &work.options,
-            publisher: &publisher,
-            metrics: &service.metrics,
-            shutdown: &stop,
-            predecessors: &predecessors,
-        };
-        let fleet = Fleet::start(plan, &context).map_err(refused)?;
-        service.health.set("cameras", Condition::Ready);
-        std::thread::scope(|scope| {
-            let link = scope.spawn(|| follow_link(service, &producer, &stop));
-            fleet.wait();
-            if work.ends {
-                stop.set(Cause::Finished);
-            }
-            // Recorded cameras may all have ended; the process is still there to be asked.
-            stop.wait();
-            if service.shutdown.is_set() || work.ends {
-                service.health.shutting_down();
-            }
-            let (_, given_up) = fleet.stop();
-            // A panic of the follower loses nothing.
-            match link.join().ok().flatten() {
-                Some(fault) if !service.shutdown.is_set() => Ok(Ended::Fatal(fault)),
-                _ => Ok(Ended::Stopped { given_up }),
-            }
-        })
-    }
-}
-
-/// Readiness follows the link to Kafka, until the process or the run stops. A client that can't go on stops the run.
-fn follow_link(service: &Service, producer: &Producer, stop: &Shutdown) -> Option<KafkaFault> {
+/// Readiness follows the link to Kafka, until the process stops.
+fn follow_link(service: &Service, publisher: &Publisher, stop: &Shutdown) {
     const LOOK: Duration = Duration::from_millis(500);
     let mut down = false;
     while !stop.is_set() {
         if service.shutdown.wait_timeout(LOOK) {
             stop.set(service.shutdown.cause().unwrap_or(Cause::Finished));
-            break;
+            return;
         }
-        if let Some(fault) = producer.fatal() {
-            service.health.set("kafka", Condition::NotReady(fault.to_string()));
-            stop.set(Cause::Finished);
-            return Some(fault);
-        }
-        match producer.link() {
+        match publisher.link() {
             LinkState::Up if down => {
                 down = false;
                 service.health.set("kafka", Condition::Ready);
@@ -211,16 +184,22 @@ fn follow_link(service: &Service, producer: &Producer, stop: &Shutdown) -> Optio
             LinkState::Up | LinkState::Connecting => {}
         }
     }
-    None
 }
 
-/// A drained stop is success, whatever signal asked for it.
-fn ended(service: &Service, given_up: usize) -> Outcome {
+/// A drained stop is success, whatever signal asked for it; and so is one that leaves the rest in the spool.
+fn ended(service: &Service, work: &Work<'_>, left: &Left) -> Outcome {
     service.health.shutting_down();
-    if given_up > 0 {
-        return Err(Failure::failed(format!("{given_up} records were not acknowledged and are lost")));
+    if left.lost > 0 {
+        return Err(Failure::failed(format!("{} records were not acknowledged and are lost", left.lost)));
     }
-    tracing::info!("ended, everything acknowledged");
+    match &work.publishing.spool {
+        Some(folder) if left.spooled > 0 => tracing::info!(
+            "ended; {} records stay in {} and are published at the next start",
+            left.spooled,
+            folder.display()
+        ),
+        _ => tracing::info!("ended, everything acknowledged"),
+    }
     Ok(())
 }
 

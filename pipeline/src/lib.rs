@@ -28,9 +28,12 @@ pub mod publish;
 pub mod reader;
 pub mod result;
 pub mod rtp;
+mod say;
 pub mod sequence;
 pub mod source;
+pub mod spool;
 pub mod status;
+mod statuses;
 pub mod stream;
 #[cfg(test)]
 mod testing;

@@ -47,6 +47,17 @@ struct ByTopic {
     topic: String,
 }
 
+/// What lies on disk before Kafka acknowledged it; all zero without a spool.
+#[derive(Clone, Debug, Default)]
+pub struct SpoolMetrics {
+    pub bytes: Gauge,
+    /// Seconds.
+    pub oldest_age: Gauge<f64, AtomicU64>,
+    pub replayed: Counter,
+    pub evicted: Counter,
+    pub errors: Counter,
+}
+
 /// The metrics of one process. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct PipelineMetrics {
@@ -62,6 +73,7 @@ pub struct PipelineMetrics {
     acknowledged: Family<ByTopic, Counter>,
     refused: Family<ByTopic, Counter>,
     in_flight: Gauge,
+    spool: SpoolMetrics,
     by_name: Arc<Mutex<BTreeMap<String, Arc<CameraMetrics>>>>,
 }
 
@@ -83,6 +95,7 @@ impl PipelineMetrics {
             acknowledged: Family::default(),
             refused: Family::default(),
             in_flight: Gauge::default(),
+            spool: SpoolMetrics::default(),
             by_name: Arc::default(),
         };
         let r = registry.sub_registry_with_prefix("sightline_pipeline");
@@ -117,6 +130,21 @@ impl PipelineMetrics {
         r.register("records_acknowledged", "Records that Kafka acknowledged", metrics.acknowledged.clone());
         r.register("records_refused", "Records that were given up", metrics.refused.clone());
         r.register("records_in_flight", "Records not acknowledged yet", metrics.in_flight.clone());
+        let spool = &metrics.spool;
+        r.register_with_unit("spool", "What the spool takes on disk", Unit::Bytes, spool.bytes.clone());
+        r.register_with_unit(
+            "spool_oldest_age",
+            "Age of the oldest record in the spool",
+            Unit::Seconds,
+            spool.oldest_age.clone(),
+        );
+        r.register(
+            "spool_replayed",
+            "Records of an earlier process that Kafka acknowledged",
+            spool.replayed.clone(),
+        );
+        r.register("spool_evicted", "Records that went because the spool was full", spool.evicted.clone());
+        r.register("spool_errors", "Attempts to write to the spool that failed", spool.errors.clone());
         metrics
     }
 
@@ -157,6 +185,10 @@ impl PipelineMetrics {
             drop(self.acknowledged.get_or_create(&by_topic));
             drop(self.refused.get_or_create(&by_topic));
         }
+    }
+
+    pub fn spool(&self) -> &SpoolMetrics {
+        &self.spool
     }
 
     /// Records under way to Kafka, one more or one less.

@@ -1,14 +1,14 @@
-//! Results, marks and statuses to Kafka: in order per camera, acknowledged, accounted for.
+//! Results and marks into the outbox, claims and statuses to Kafka: in order per camera, accounted for.
 
 use std::sync::mpsc;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime};
 
 use sightline_schema::{
-    Camera, CameraState, Clock, GapAfter, Message, ModelFacts, SpecRecord, Status, StreamRecord, StreamState,
-    Tick, Timestamp, Topics,
+    Camera, Clock, GapAfter, Message, ModelFacts, SpecRecord, Status, StreamRecord, StreamState, Tick,
+    Timestamp, Topics,
 };
-use sightline_service::kafka::{Delivered, FaultKind, KafkaFault, OnDelivery, Producer, SendError};
+use sightline_service::kafka::{KafkaFault, KafkaSettings, LinkState};
 use sightline_service::shutdown::Shutdown;
 
 use crate::batch::WhenFull;
@@ -17,81 +17,60 @@ use crate::gaps::Gaps;
 use crate::lane::{Outlet, Tracked, Unpublished};
 use crate::metrics::{CameraMetrics, PipelineMetrics};
 use crate::result::ResultFacts;
+use crate::spool::{Connect, FrameAt, Given, Kind, Left, Outbox};
+use crate::statuses::Statuses;
 
 /// How long a full queue is waited for at a time; a stop is noticed in between.
 const RETRY: Duration = Duration::from_millis(20);
 /// How long after a stop a full queue is still waited for: what was detected should get out, and a stop is bounded.
 const DRAIN: Duration = Duration::from_secs(5);
-/// Records that Kafka refuses are said at most this often.
-const SAY_AGAIN: Duration = Duration::from_secs(10);
 
 /// The process's one way to Kafka. Cheap to clone.
 #[derive(Clone)]
 pub struct Publisher {
-    producer: Arc<Producer>,
-    topics: Topics,
-    metrics: PipelineMetrics,
+    statuses: Arc<Statuses>,
+    outbox: Outbox,
     shutdown: Shutdown,
     /// Until when a full queue is waited for, once the process stops: one bound for all cameras together.
     drained_by: Arc<OnceLock<Instant>>,
-    refusals: Arc<Refusals>,
 }
 
 impl Publisher {
-    pub fn new(
-        producer: Arc<Producer>,
-        topics: Topics,
+    /// Results go by the outbox; claims and statuses by a client of their own, so that neither waits for the other.
+    pub fn start(
+        settings: &KafkaSettings,
+        linger_ms: u32,
+        outbox: Outbox,
+        topics: &Topics,
         metrics: PipelineMetrics,
         shutdown: Shutdown,
-    ) -> Self {
+    ) -> Result<Self, KafkaFault> {
         metrics.topics([topics.detections(), topics.camera_status()]);
-        Self { producer, topics, metrics, shutdown, drained_by: Arc::default(), refusals: Arc::default() }
+        let statuses = Arc::new(Statuses::new(settings.clone(), linger_ms, topics.camera_status(), metrics)?);
+        let (beside, settings) = (statuses.clone(), settings.clone());
+        let connect: Connect = Box::new(move || beside.producer().gapless(&settings, linger_ms));
+        outbox.start(topics.detections(), connect).map_err(|error| KafkaFault::no_thread(&error))?;
+        Ok(Self { statuses, outbox, shutdown, drained_by: Arc::default() })
     }
 
     /// Writes a camera's claim. The offset that arrives is its epoch; nothing arrives until a broker
     /// acknowledged it.
     pub fn claim(&self, camera: &Camera, pod: &str) -> mpsc::Receiver<Result<u64, String>> {
-        let (answer, claimed) = mpsc::channel();
-        let claim = Status {
-            camera: camera.id.clone(),
-            epoch: None,
-            generation: camera.generation,
-            pod: pod.to_owned(),
-            slot: None,
-            placement: None,
-            state: CameraState::Claimed,
-            error: None,
-            since: Timestamp::from_system_time(SystemTime::now()),
-            retry_at: None,
-            first: None,
-            last: None,
-            video: None,
-            clock: None,
-            clock_offset_ms: None,
-        };
-        let told = Box::new(move |delivered: Result<Delivered, KafkaFault>| {
-            // A receiver that is gone no longer wants the claim.
-            let _ = answer.send(match delivered {
-                Ok(delivered) => {
-                    u64::try_from(delivered.offset).map_err(|_| "the broker gave no offset".into())
-                }
-                Err(fault) => Err(fault.to_string()),
-            });
-        });
-        // Refused at once, the answer is dropped, and the receiver sees that.
-        let _ = self.send(&self.topics.camera_status(), &claim, None, WhenFull::Block, Some(told));
-        claimed
+        self.statuses.claim(camera, pod, &|| self.waits())
     }
 
     /// Writes a status. One that finds the queue full is dropped, since a later one says more; after the last there
     /// is none.
     pub fn status(&self, status: &Status) {
-        let when_full = match status.state {
-            CameraState::Ended => WhenFull::Block,
-            _ => WhenFull::DropOldest,
-        };
-        if self.send(&self.topics.camera_status(), status, None, when_full, None).is_err() {
-            tracing::debug!(camera = %status.camera, "the queue to kafka is full; a status is left out");
+        self.statuses.status(status, &|| self.waits());
+    }
+
+    /// Whether a broker answers, and takes what is sent. A client that can't go on is replaced here.
+    pub fn link(&self) -> LinkState {
+        self.statuses.renew_if_fatal();
+        match self.statuses.producer().link() {
+            LinkState::Up => self.outbox.waiting().map_or(LinkState::Up, LinkState::Down),
+            other => other,
         }
     }
 
@@ -104,25 +83,26 @@ impl Publisher {
         camera: Arc<CameraMetrics>,
         predecessor: Option<GapAfter>,
     ) -> KafkaOutlet {
-        let topic = self.topics.detections();
         let gaps = Gaps::new(&results.camera, results.epoch, predecessor);
-        KafkaOutlet { publisher: self.clone(), topic, spec, results, when_full, camera, gaps, unsaid: None }
+        KafkaOutlet { publisher: self.clone(), spec, results, when_full, camera, gaps, unsaid: None }
     }
 
-    /// Hands what is under way to Kafka. Gives what is still not acknowledged then.
-    pub fn flush(&self, patience: Duration) -> usize {
-        self.producer.flush(patience)
+    /// Waits until all has arrived, at most `patience`. Gives what had not by then.
+    pub fn stop(&self, patience: Duration) -> Left {
+        let until = Instant::now() + patience;
+        let mut left = self.outbox.stop(patience);
+        left.lost += self.statuses.flush(until.saturating_duration_since(Instant::now())) as u64;
+        left
     }
 
-    /// Sends one record; `told` hears what became of it, if it was taken. With [`WhenFull::Block`] a full queue is
-    /// waited for, until the process stops and a little longer.
-    fn send<M: Message>(
+    /// Gives one record to the outbox. With [`WhenFull::Block`] room is waited for, until the process stops and a little
+    /// longer.
+    fn publish<M: Message>(
         &self,
-        topic: &str,
         message: &M,
-        captured_at: Option<Timestamp>,
+        epoch: u64,
+        frame: Option<FrameAt>,
         when_full: WhenFull,
-        told: Option<OnDelivery>,
     ) -> Result<(), Unpublished> {
         let payload = match serde_json::to_vec(message) {
             Ok(payload) => payload,
@@ -131,44 +111,16 @@ impl Publisher {
                 return Err(Unpublished);
             }
         };
-        let (metrics, refusals) = (self.metrics.clone(), self.refusals.clone());
-        let (camera, name) = (message.camera().to_owned(), topic.to_owned());
-        let mut on_delivery: OnDelivery = Box::new(move |delivered| {
-            metrics.under_way(-1);
-            match &delivered {
-                Ok(_) => metrics.acknowledged(&name, captured_at.map(since)),
-                Err(fault) => {
-                    metrics.refused(&name);
-                    // What a stop leaves behind is said in one sentence, with its number.
-                    if fault.kind != FaultKind::Purged {
-                        refusals.say(&camera, fault);
-                    }
-                }
-            }
-            if let Some(told) = told {
-                told(delivered);
-            }
-        });
-        loop {
-            // Before, since its report may come before `send` returns.
-            self.metrics.under_way(1);
-            let Err(refused) = self.producer.send(topic, message.camera(), &payload, M::SCHEMA, on_delivery)
-            else {
-                return Ok(());
-            };
-            self.metrics.under_way(-1);
-            match refused.error {
-                SendError::QueueFull if when_full == WhenFull::Block && self.waits() => {
-                    on_delivery = refused.on_delivery;
-                }
-                SendError::QueueFull => return Err(Unpublished),
-                SendError::Fatal(fault) | SendError::Other(fault) => {
-                    self.metrics.refused(topic);
-                    self.refusals.say(message.camera(), &fault);
-                    return Err(Unpublished);
-                }
+        let kind = Kind::of_schema(M::SCHEMA).ok_or(Unpublished)?;
+        let live = frame.is_some() && when_full == WhenFull::DropOldest;
+        let camera = message.camera().into();
+        let given = Given { kind, camera, epoch, frame, payload: payload.into(), live };
+        while !self.outbox.take(given.clone()) {
+            if when_full == WhenFull::DropOldest || !self.waits() {
+                return Err(Unpublished);
             }
         }
+        Ok(())
     }
 
     /// Waits a moment for room in the queue. False when the process stops and its time to drain is over.
@@ -183,30 +135,6 @@ impl Publisher {
     }
 }
 
-/// Says that Kafka refuses records without a line for each of them.
-#[derive(Debug, Default)]
-struct Refusals {
-    /// When it was said last, and how many came since.
-    said: Mutex<Option<(Instant, u64)>>,
-}
-
-impl Refusals {
-    fn say(&self, camera: &str, fault: &KafkaFault) {
-        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
-        let more = match &mut *said {
-            Some((at, since)) if at.elapsed() < SAY_AGAIN => {
-                *since += 1;
-                return;
-            }
-            Some((_, since)) => *since,
-            None => 0,
-        };
-        *said = Some((Instant::now(), 0));
-        drop(said);
-        tracing::error!(camera, code = fault.kind.code(), more, "a record is lost: {fault}");
-    }
-}
-
 /// What `spec/1` says of a camera.
 #[derive(Clone, Debug)]
 pub struct Spec {
@@ -217,7 +145,6 @@ pub struct Spec {
 /// Writes one camera's results to `detections`.
 pub struct KafkaOutlet {
     publisher: Publisher,
-    topic: String,
     spec: Spec,
     results: ResultFacts,
     when_full: WhenFull,
@@ -229,7 +156,7 @@ pub struct KafkaOutlet {
 
 impl KafkaOutlet {
     fn say<M: Message>(&self, message: &M) -> Result<(), Unpublished> {
-        self.publisher.send(&self.topic, message, None, self.when_full, None)
+        self.publisher.publish(message, self.results.epoch, None, self.when_full)
     }
 
     fn stream(
@@ -281,7 +208,8 @@ impl Outlet for KafkaOutlet {
             self.say(&gap)?;
         }
         let result = self.results.result(tracked);
-        self.publisher.send(&self.topic, &result, live.then_some(captured_at), self.when_full, None)?;
+        let frame = FrameAt { seq: result.seq, skipped: result.skipped.total(), captured_at };
+        self.publisher.publish(&result, result.epoch, Some(frame), self.when_full)?;
         self.gaps.result(seq, captured_at);
         Ok(())
     }

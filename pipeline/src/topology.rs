@@ -16,6 +16,7 @@ use crate::predecessors::Predecessors;
 use crate::publish::{Publisher, Spec};
 use crate::result::ResultFacts;
 use crate::source::address::Address;
+use crate::spool::Left;
 use crate::status::{StatusFacts, StatusKeeper};
 use crate::stream::{Manner, Stream, StreamContext};
 use crate::workers::Workers;
@@ -140,9 +141,8 @@ impl Fleet {
         }
     }
 
-    /// Drains, flushes, joins: within [`STOP_BOUND`]. Gives the workers' CPU time and how many records were
-    /// given up.
-    pub fn stop(self) -> (CpuTime, usize) {
+    /// Drains, flushes, joins: within [`STOP_BOUND`]. Gives the workers' CPU time and which records did not arrive.
+    pub fn stop(self) -> (CpuTime, Left) {
         let deadline = Instant::now() + STOP_STREAMS;
         for stream in self.streams {
             while !stream.is_finished() && Instant::now() < deadline {
@@ -160,9 +160,13 @@ impl Fleet {
             }
         }
         let cpu = self.workers.stop();
-        let left = self.publisher.flush(STOP_FLUSH);
-        if left > 0 {
-            tracing::warn!(records = left, "not acknowledged within {} s, given up", STOP_FLUSH.as_secs());
+        let left = self.publisher.stop(STOP_FLUSH);
+        if left.lost > 0 {
+            tracing::warn!(
+                records = left.lost,
+                "not acknowledged within {} s, given up",
+                STOP_FLUSH.as_secs()
+            );
         }
         (cpu, left)
     }

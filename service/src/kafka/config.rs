@@ -14,7 +14,7 @@ use super::properties::{Origin, Properties, parse_file, parse_variables};
 
 /// What Sightline sets itself, in every name that librdkafka knows it by, and the values that agree with it. Anything
 /// else in a properties file would break an order or a promise, so it is refused, not overwritten in silence.
-const OWNED: [(&str, &[&str], &str); 17] = [
+const OWNED: [(&str, &[&str], &str); 18] = [
     ("acks", &["all", "-1"], "a result counts as published once all replicas in sync have it"),
     (
         "request.required.acks",
@@ -22,6 +22,7 @@ const OWNED: [(&str, &[&str], &str); 17] = [
         "a result counts as published once all replicas in sync have it",
     ),
     ("enable.idempotence", &["true"], "results arrive once and in order"),
+    ("enable.gapless.guarantee", &[], "results arrive in order"),
     ("max.in.flight", &["5"], "results arrive in order"),
     ("max.in.flight.requests.per.connection", &["5"], "results arrive in order"),
     ("message.timeout.ms", &["0"], "the client never throws a result away"),
@@ -168,6 +169,30 @@ impl KafkaSettings {
         config.set("partitioner", "murmur2_random");
         config.set("linger.ms", linger_ms.to_string());
         config
+    }
+
+    /// The same for results, which are kept by whoever sends them: the client holds whatever it is given, and after a
+    /// record that can't be written nothing behind it is.
+    pub(super) fn results_config(&self, linger_ms: u32) -> ClientConfig {
+        let mut config = self.producer_config(linger_ms);
+        config.set("enable.gapless.guarantee", "true");
+        config.set("queue.buffering.max.kbytes", "2097151");
+        config.set("queue.buffering.max.messages", "10000000");
+        config
+    }
+
+    /// How much may wait for a broker that is away, in bytes and in records: librdkafka's own properties say it.
+    pub fn memory(&self) -> (usize, usize) {
+        let of = |keys: &[&str], default: usize| {
+            keys.iter().find_map(|key| self.properties.get(*key)?.parse().ok()).unwrap_or(default)
+        };
+        let kib = of(&["queue.buffering.max.kbytes"], 65_536);
+        // librdkafka's default, and its 0 for no limit.
+        let records = match of(&["queue.buffering.max.messages"], 100_000) {
+            0 => usize::MAX,
+            records => records,
+        };
+        (kib.saturating_mul(1024), records)
     }
 
     /// Makes a client that connects nowhere: a CA file that is not there or a login without a user is found now.

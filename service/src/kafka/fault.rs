@@ -25,6 +25,8 @@ pub enum FaultKind {
     /// The user is known and may not do this.
     NotAuthorized,
     TooLarge,
+    /// The broker takes no such record.
+    InvalidRecord,
     /// The client's own queue is full: backpressure.
     QueueFull,
     /// The client was dropped with the record still in its queue.
@@ -45,6 +47,7 @@ impl FaultKind {
             FaultKind::UnknownTopic => "unknown_topic",
             FaultKind::NotAuthorized => "not_authorized",
             FaultKind::TooLarge => "too_large",
+            FaultKind::InvalidRecord => "invalid_record",
             FaultKind::QueueFull => "queue_full",
             FaultKind::Purged => "purged",
             FaultKind::Fatal => "fatal",
@@ -56,6 +59,11 @@ impl FaultKind {
 impl KafkaFault {
     pub(crate) fn new(kind: FaultKind, sentence: String) -> Self {
         Self { kind, sentence }
+    }
+
+    /// No thread can be started to work with Kafka.
+    pub fn no_thread(error: &std::io::Error) -> Self {
+        Self::new(FaultKind::Other, format!("no thread can be started to send to Kafka: {error}"))
     }
 
     /// Of a client's error callback. `reason` is librdkafka's text, `bootstrap` stands in when it names no broker.
@@ -112,8 +120,12 @@ impl KafkaFault {
             Code::TopicAuthorizationFailed | Code::ClusterAuthorizationFailed => {
                 (FaultKind::NotAuthorized, "this user may not write here".to_owned())
             }
-            Code::MessageSizeTooLarge | Code::InvalidMessageSize => {
-                (FaultKind::TooLarge, "the record is larger than message.max.bytes allows".to_owned())
+            Code::MessageSizeTooLarge | Code::InvalidMessageSize => (
+                FaultKind::TooLarge,
+                "the record is larger than the topic's max.message.bytes allows".to_owned(),
+            ),
+            Code::InvalidRecord | Code::InvalidTimestamp | Code::PolicyViolation => {
+                (FaultKind::InvalidRecord, format!("the broker takes no such record ({code})"))
             }
             Code::QueueFull => (FaultKind::QueueFull, "the client's queue is full".to_owned()),
             Code::PurgeQueue | Code::PurgeInflight => {

@@ -5,11 +5,11 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header, Message, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, DeliveryResult, Producer as _, ProducerContext, ThreadedProducer};
+use rdkafka::{ClientConfig, ClientContext};
 use sightline_schema::{CONTENT_TYPE_JSON, HEADER_CONTENT_TYPE, HEADER_SCHEMA};
 
 use super::config::{KafkaSettings, code_of};
@@ -76,19 +76,29 @@ pub struct Producer {
 impl Producer {
     /// Connects in the background; a broker may be absent, records then wait in the queue.
     pub fn new(settings: &KafkaSettings, linger_ms: u32) -> Result<Producer, KafkaFault> {
-        let link = Link::new(settings.bootstrap());
-        let context = Context::new(Arc::clone(&link));
-        let in_flight = Arc::clone(&context.in_flight);
-        let inner: ThreadedProducer<Context> = settings
-            .producer_config(linger_ms)
-            .create_with_context(context)
-            .map_err(|error| KafkaFault::of_client(&error))?;
-        let watched = (inner.clone(), Arc::clone(&link));
+        let mut producer = Self::with(&settings.producer_config(linger_ms), Link::new(settings.bootstrap()))?;
+        let watched = (producer.inner.clone(), Arc::clone(&producer.link));
         let watcher = thread::Builder::new()
             .name("kafka link".to_owned())
             .spawn(move || watch(&watched.0, &watched.1))
             .map_err(|error| KafkaFault::new(FaultKind::Other, format!("cannot start a thread: {error}")))?;
-        Ok(Producer { inner, in_flight, link, watcher: Some(watcher) })
+        producer.watcher = Some(watcher);
+        Ok(producer)
+    }
+
+    /// One more, beside this one, that never writes past a failure: once a record can't be written, none behind it in
+    /// its partition is, and the client can't go on. For whoever keeps the records and sends them again by the next.
+    /// It holds whatever it is given: the giver bounds that. Both share what is known of the link.
+    pub fn gapless(&self, settings: &KafkaSettings, linger_ms: u32) -> Result<Producer, KafkaFault> {
+        Self::with(&settings.results_config(linger_ms), Arc::clone(&self.link))
+    }
+
+    fn with(config: &ClientConfig, link: Arc<Link>) -> Result<Producer, KafkaFault> {
+        let context = Context::new(Arc::clone(&link));
+        let in_flight = Arc::clone(&context.in_flight);
+        let inner: ThreadedProducer<Context> =
+            config.create_with_context(context).map_err(|error| KafkaFault::of_client(&error))?;
+        Ok(Producer { inner, in_flight, link, watcher: None })
     }
 
     /// Takes a record into the queue; never blocks. `key` decides the partition, as Java's clients compute it.
@@ -155,8 +165,8 @@ impl Producer {
 
 impl Drop for Producer {
     fn drop(&mut self) {
-        self.link.close();
         if let Some(watcher) = self.watcher.take() {
+            self.link.close();
             let _ = watcher.join();
         }
     }

@@ -1,0 +1,158 @@
+//! Claims and statuses to Kafka, by a client of their own.
+
+use std::sync::{Arc, PoisonError, RwLock, mpsc};
+use std::time::{Duration, SystemTime};
+
+use sightline_schema::{Camera, CameraState, Message as _, Status, Timestamp};
+use sightline_service::kafka::{
+    Delivered, FaultKind, KafkaFault, KafkaSettings, OnDelivery, Producer, SendError,
+};
+
+use crate::metrics::PipelineMetrics;
+use crate::say::SayAgain;
+
+/// Waits a moment for room; false when it is not worth waiting.
+pub(crate) type Waits<'a> = &'a dyn Fn() -> bool;
+
+/// Writes to `camera-status`.
+pub(crate) struct Statuses {
+    settings: KafkaSettings,
+    linger_ms: u32,
+    topic: String,
+    producer: RwLock<Arc<Producer>>,
+    metrics: PipelineMetrics,
+    say: Arc<SayAgain>,
+}
+
+impl Statuses {
+    pub(crate) fn new(
+        settings: KafkaSettings,
+        linger_ms: u32,
+        topic: String,
+        metrics: PipelineMetrics,
+    ) -> Result<Self, KafkaFault> {
+        let producer = RwLock::new(Arc::new(Producer::new(&settings, linger_ms)?));
+        Ok(Self { settings, linger_ms, topic, producer, metrics, say: Arc::default() })
+    }
+
+    /// The client of the moment.
+    pub(crate) fn producer(&self) -> Arc<Producer> {
+        self.producer.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Makes a new client where this one can't go on. Who waits for a claim hears that it was not written.
+    pub(crate) fn renew_if_fatal(&self) {
+        let Some(fault) = self.producer().fatal() else { return };
+        match Producer::new(&self.settings, self.linger_ms) {
+            Ok(producer) => {
+                tracing::warn!("{fault}; statuses go out by a new client");
+                *self.producer.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(producer);
+            }
+            Err(error) => tracing::error!("{fault}, and there is no new one: {error}"),
+        }
+    }
+
+    /// See [`crate::publish::Publisher::claim`].
+    pub(crate) fn claim(
+        &self,
+        camera: &Camera,
+        pod: &str,
+        waits: Waits<'_>,
+    ) -> mpsc::Receiver<Result<u64, String>> {
+        let (answer, claimed) = mpsc::channel();
+        let claim = Status {
+            camera: camera.id.clone(),
+            epoch: None,
+            generation: camera.generation,
+            pod: pod.to_owned(),
+            slot: None,
+            placement: None,
+            state: CameraState::Claimed,
+            error: None,
+            since: Timestamp::from_system_time(SystemTime::now()),
+            retry_at: None,
+            first: None,
+            last: None,
+            video: None,
+            clock: None,
+            clock_offset_ms: None,
+        };
+        let told = Box::new(move |delivered: Result<Delivered, KafkaFault>| {
+            // A receiver that is gone no longer wants the claim.
+            let _ = answer.send(match delivered {
+                Ok(delivered) => {
+                    u64::try_from(delivered.offset).map_err(|_| "the broker gave no offset".into())
+                }
+                Err(fault) => Err(fault.to_string()),
+            });
+        });
+        // Refused at once, the answer is dropped, and the receiver sees that.
+        self.send(&claim, Some(waits), Some(told));
+        claimed
+    }
+
+    /// See [`crate::publish::Publisher::status`].
+    pub(crate) fn status(&self, status: &Status, waits: Waits<'_>) {
+        let waits = (status.state == CameraState::Ended).then_some(waits);
+        if !self.send(status, waits, None) {
+            tracing::debug!(camera = %status.camera, "the queue to kafka is full; a status is left out");
+        }
+    }
+
+    /// Waits for acknowledgements. Gives what is still not acknowledged then.
+    pub(crate) fn flush(&self, patience: Duration) -> usize {
+        self.producer().flush(patience)
+    }
+
+    /// Sends one record; `told` hears what became of it, if it was taken.
+    fn send(&self, status: &Status, waits: Option<Waits<'_>>, told: Option<OnDelivery>) -> bool {
+        let payload = match serde_json::to_vec(status) {
+            Ok(payload) => payload,
+            Err(error) => {
+                tracing::error!(camera = %status.camera, %error, "a status can't be written as JSON");
+                return false;
+            }
+        };
+        let (metrics, say) = (self.metrics.clone(), self.say.clone());
+        let (camera, topic) = (status.camera.clone(), self.topic.clone());
+        let mut on_delivery: OnDelivery = Box::new(move |delivered| {
+            metrics.under_way(-1);
+            match &delivered {
+                Ok(_) => metrics.acknowledged(&topic, None),
+                Err(fault) => {
+                    metrics.refused(&topic);
+                    // What a stop leaves behind is said in one sentence, with its number.
+                    if fault.kind != FaultKind::Purged && say.now("refused") {
+                        tracing::error!(camera, code = fault.kind.code(), "a status is lost: {fault}");
+                    }
+                }
+            }
+            if let Some(told) = told {
+                told(delivered);
+            }
+        });
+        loop {
+            // Before, since its report may come before `send` returns.
+            self.metrics.under_way(1);
+            let sent =
+                self.producer().send(&self.topic, status.camera(), &payload, Status::SCHEMA, on_delivery);
+            let Err(refused) = sent else { return true };
+            self.metrics.under_way(-1);
+            match refused.error {
+                SendError::QueueFull if waits.is_some_and(|waits| waits()) => {
+                    on_delivery = refused.on_delivery;
+                }
+                SendError::QueueFull => return false,
+                SendError::Fatal(fault) | SendError::Other(fault) => {
+                    self.metrics.refused(&self.topic);
+                    if self.say.now("refused") {
+                        tracing::error!(
+                            camera = %status.camera, code = fault.kind.code(), "a status is lost: {fault}"
+                        );
+                    }
+                    return false;
+                }
+            }
+        }
+    }
+}
