@@ -368,7 +368,7 @@ pub(crate) struct BenchArgs {
 /// Bytes, or a number with a unit: `512MiB`.
 #[cfg(feature = "pipeline")]
 fn spool_size(given: &str) -> Result<u64, String> {
-    const LEAST: u64 = 1 << 20;
+    const LEAST: u64 = 64 << 10;
     let units = [("KiB", 1_u64 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30), ("TiB", 1 << 40)];
     let (number, unit) = units
         .into_iter()
@@ -377,7 +377,7 @@ fn spool_size(given: &str) -> Result<u64, String> {
     let bytes = number.trim().parse::<u64>().ok().and_then(|number| number.checked_mul(unit));
     match bytes {
         None => Err("give a size as in 512MiB, 2GiB, or in bytes".to_owned()),
-        Some(bytes) if bytes < LEAST => Err("give at least 1MiB".to_owned()),
+        Some(bytes) if bytes < LEAST => Err("give at least 64KiB".to_owned()),
         Some(bytes) => Ok(bytes),
     }
 }
@@ -408,7 +408,7 @@ mod tests {
     fn a_size_is_bytes_or_has_a_unit() {
         let sizes = ["1048576", "512MiB", "2GiB", "1024 KiB", "1TiB"].map(spool_size);
         assert_eq!(sizes, [Ok(1 << 20), Ok(512 << 20), Ok(2 << 30), Ok(1 << 20), Ok(1 << 40)]);
-        for wrong in ["", "GiB", "2GB", "-1", "1.5GiB", "99999999999TiB", "1023KiB"] {
+        for wrong in ["", "GiB", "2GB", "-1", "1.5GiB", "99999999999TiB", "63KiB"] {
             assert!(spool_size(wrong).is_err(), "{wrong}");
         }
     }

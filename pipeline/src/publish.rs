@@ -87,11 +87,15 @@ impl Publisher {
         KafkaOutlet { publisher: self.clone(), spec, results, when_full, camera, gaps, unsaid: None }
     }
 
-    /// Waits until all has arrived, at most `patience`. Gives what had not by then.
+    /// Waits until all has arrived, at most `patience`. Gives the results that had not by then.
     pub fn stop(&self, patience: Duration) -> Left {
         let until = Instant::now() + patience;
-        let mut left = self.outbox.stop(patience);
-        left.lost += self.statuses.flush(until.saturating_duration_since(Instant::now())) as u64;
+        let left = self.outbox.stop(patience);
+        let statuses = self.statuses.flush(until.saturating_duration_since(Instant::now()));
+        if statuses > 0 {
+            // The next claim of a camera says more than its last status would have.
+            tracing::warn!(statuses, "the last statuses were not acknowledged, and are left out");
+        }
         left
     }
 
@@ -115,8 +119,9 @@ impl Publisher {
         let live = frame.is_some() && when_full == WhenFull::DropOldest;
         let camera = message.camera().into();
         let given = Given { kind, camera, epoch, frame, payload: payload.into(), live };
-        while !self.outbox.take(given.clone()) {
-            if when_full == WhenFull::DropOldest || !self.waits() {
+        let can_wait = when_full == WhenFull::Block;
+        while !self.outbox.take(given.clone(), can_wait) {
+            if !can_wait || !self.waits() {
                 return Err(Unpublished);
             }
         }

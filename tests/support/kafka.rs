@@ -134,6 +134,15 @@ impl Kafka {
         self.signal("-CONT");
     }
 
+    /// Sets one thing of a topic: `max.message.bytes=500`.
+    pub fn set_topic(&self, topic: &str, setting: &str) {
+        let mut command = Command::new("java");
+        command.args(java().skip(1)).args(["-cp", &class_path(), "kafka.admin.ConfigCommand"]);
+        command.args(["--bootstrap-server", &self.bootstrap, "--alter", "--entity-type", "topics"]);
+        command.args(["--entity-name", topic, "--add-config", setting]);
+        run(&mut command);
+    }
+
     /// Kafka's own log.
     pub fn log(&self) -> PathBuf {
         self.dir.join("kafka.log")

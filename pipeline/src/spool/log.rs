@@ -219,6 +219,11 @@ impl Log {
         self.segments.iter().map(|segment| segment.length).sum()
     }
 
+    /// Less than a segment more, and the oldest one goes.
+    pub(super) fn is_nearly_full(&self) -> bool {
+        self.bytes() + self.segment_max > self.max
+    }
+
     /// When the oldest record in the files was accepted.
     pub(super) fn oldest(&self) -> Option<Timestamp> {
         self.segments.iter().find_map(|segment| segment.since)

@@ -83,6 +83,8 @@ struct State {
     waiting: Option<KafkaFault>,
     /// Something arrived since the last trouble.
     arrives: bool,
+    /// Further records would cost the oldest in the spool.
+    nearly_full: bool,
     no_more_sending: bool,
     no_more_writing: bool,
 }
@@ -112,6 +114,7 @@ impl Outbox {
             trouble: None,
             waiting: None,
             arrives: false,
+            nearly_full: false,
             no_more_sending: false,
             no_more_writing: false,
         };
@@ -146,9 +149,12 @@ impl Outbox {
         Ok(())
     }
 
-    /// Takes a record, if there is room.
-    pub(crate) fn take(&self, given: Given) -> bool {
+    /// Takes a record, if there is room. One that can wait is not taken at the cost of others in a full spool.
+    pub(crate) fn take(&self, given: Given, can_wait: bool) -> bool {
         let mut state = self.shared.state();
+        if can_wait && state.nearly_full {
+            return false;
+        }
         let taken = state.queue.accept(given, Instant::now(), now());
         let pressed = state.queue.is_pressed();
         drop(state);
@@ -263,7 +269,7 @@ impl Shared {
     /// Sends by one client until it can't go on; `None` at the end.
     fn send_by(self: &Arc<Self>, topic: &str, producer: &Producer) -> Option<KafkaFault> {
         loop {
-            match self.next_work(producer) {
+            match self.next_work(topic, producer) {
                 Work::End => return None,
                 Work::Renew(fault) => return Some(fault),
                 Work::Load => self.with_log(|log, state| state.queue.load(log, Instant::now())),
@@ -284,7 +290,7 @@ impl Shared {
                         }
                         // The client looks at the record itself before it takes it.
                         SendError::Other(fault) if is_of_record(&fault) => {
-                            self.report(&outgoing, Err((Refusal::ForGood, fault)));
+                            self.report(topic, &outgoing, Err((Refusal::ForGood, fault)));
                         }
                         SendError::Other(fault) => {
                             self.state().queue.taken_back(outgoing);
@@ -303,7 +309,7 @@ impl Shared {
         }
     }
 
-    fn next_work(&self, producer: &Producer) -> Work {
+    fn next_work(&self, topic: &str, producer: &Producer) -> Work {
         let mut state = self.state();
         loop {
             if state.no_more_sending {
@@ -312,7 +318,9 @@ impl Shared {
             if let Some(fault) = state.trouble.clone() {
                 return Work::Renew(fault);
             }
-            match state.queue.step(Instant::now()) {
+            let step = state.queue.step(Instant::now());
+            (0..state.queue.take_given_up()).for_each(|_| self.metrics.refused(topic));
+            match step {
                 Step::Send(outgoing) => {
                     state.queue.handed(outgoing.place);
                     // Before, since its report may come before `send` returns.
@@ -343,7 +351,7 @@ impl Shared {
         let told = Outgoing { payload: Arc::default(), ..outgoing.clone() };
         let on_delivery: OnDelivery = Box::new(move |delivered: Result<Delivered, KafkaFault>| {
             shared.metrics.under_way(-1);
-            let outcome = delivered.map(|_| name).map_err(|fault| {
+            let outcome = delivered.map(|_| ()).map_err(|fault| {
                 let refusal = match fault.kind {
                     FaultKind::TooLarge => Refusal::TooLarge,
                     FaultKind::InvalidRecord => Refusal::OfRecord,
@@ -351,22 +359,22 @@ impl Shared {
                 };
                 (refusal, fault)
             });
-            shared.report(&told, outcome);
+            shared.report(&name, &told, outcome);
         });
         let Outgoing { kind, camera, payload, .. } = outgoing;
         producer.send(topic, camera, payload, kind.schema(), on_delivery).map_err(|refused| refused.error)
     }
 
     /// A record arrived at a topic, or did not.
-    fn report(&self, outgoing: &Outgoing, outcome: Result<String, (Refusal, KafkaFault)>) {
+    fn report(&self, topic: &str, outgoing: &Outgoing, outcome: Result<(), (Refusal, KafkaFault)>) {
         let mut state = self.state();
-        let told = outcome.as_ref().map(|_| ()).map_err(|(refusal, _)| *refusal);
+        let told = outcome.as_ref().copied().map_err(|(refusal, _)| *refusal);
         let reported = state.queue.reported(outgoing.place, told, Instant::now());
         match outcome {
-            Ok(topic) => {
+            Ok(()) => {
                 state.arrives = true;
                 state.waiting = None;
-                self.metrics.acknowledged(&topic, reported.captured_at.map(since));
+                self.metrics.acknowledged(topic, reported.captured_at.map(since));
                 if outgoing.replayed {
                     self.metrics.spool().replayed.inc();
                 }
@@ -377,7 +385,7 @@ impl Shared {
                         camera = &*outgoing.camera,
                         code = fault.kind.code(),
                         schema = outgoing.kind.schema(),
-                        "a record is lost: {fault}; a gap/1 stands in its place"
+                        "a record is lost: {fault}; where a frame was, a gap/1 says so"
                     );
                 }
                 if refusal != Refusal::ForGood && fault.kind != FaultKind::Purged {
@@ -440,7 +448,10 @@ impl Shared {
                 due.truncate(end);
             }
             let (written, outcome) = append(&mut log, &due);
-            self.state().queue.wrote(&mut log, &due[..written]);
+            let mut state = self.state();
+            state.queue.wrote(&mut log, &due[..written]);
+            state.nearly_full = log.is_nearly_full();
+            drop(state);
             if due.is_empty() || outcome.is_err() {
                 return outcome;
             }

@@ -193,6 +193,7 @@ pub(super) struct Queue {
     /// Up to here records are sent one by one, to find the one that is refused.
     careful_to: u64,
     too_large: Option<(usize, Instant)>,
+    given_up: u64,
 }
 
 impl Queue {
@@ -216,6 +217,7 @@ impl Queue {
             continuity: Continuity::default(),
             careful_to: 0,
             too_large: None,
+            given_up: 0,
         }
     }
 
@@ -262,6 +264,11 @@ impl Queue {
         let waiting = self.entries.iter().filter(|(place, entry)| place.is_record() && !entry.arrived);
         let tail = self.passed_to.saturating_sub(self.taken_to);
         waiting.count() as u64 + tail
+    }
+
+    /// How many were given up since this was asked last.
+    pub(super) fn take_given_up(&mut self) -> u64 {
+        std::mem::take(&mut self.given_up)
     }
 
     /// How many of them are in memory alone.
@@ -436,6 +443,7 @@ impl Queue {
     fn give_up(&mut self, place: Place, reason: GapReason) {
         let Some(entry) = self.entries.get_mut(&place) else { return };
         let is_gap = entry.header.kind == Kind::Gap;
+        self.given_up += 1;
         let gap = entry.header.frame.filter(|_| !is_gap).map(|frame| {
             let after = entry.checked.flatten();
             let frames = frame.skipped.saturating_add(1);

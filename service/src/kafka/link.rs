@@ -189,7 +189,9 @@ impl LinkContext {
         }
         // These repeat what the error callback said, once per broker and reconnect.
         let repeats = matches!(facility, "FAIL" | "ERROR" | "CONNWARN" | "SASLREFRESH");
-        let quiet = repeats || matches!(level, RDKafkaLogLevel::Info | RDKafkaLogLevel::Debug);
+        // Said of each client that promises to leave nothing out: it is what was asked for.
+        let wanted = facility == "CONFWARN" && line.contains("enable.gapless.guarantee");
+        let quiet = repeats || wanted || matches!(level, RDKafkaLogLevel::Info | RDKafkaLogLevel::Debug);
         if quiet {
             tracing::debug!(target: "librdkafka", facility, "{line}");
             return;
