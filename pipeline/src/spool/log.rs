@@ -105,12 +105,11 @@ impl Log {
     pub(super) fn open(folder: &Path, max: u64) -> Result<Self, SpoolError> {
         let failed = |what| move |source| SpoolError::Io { folder: folder.to_owned(), what, source };
         fs::create_dir_all(folder).map_err(failed("it can't be made"))?;
-        let lock = File::options()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(folder.join(LOCK))
-            .map_err(failed("it can't be written to"))?;
+        let lock = folder.join(LOCK);
+        let made = File::options().create(true).truncate(false).write(true).open(&lock);
+        made.map_err(failed("it can't be written to"))?;
+        // Held for reading alone: a disk that something is written to can't be made read-only.
+        let lock = File::open(&lock).map_err(failed("it can't be read"))?;
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(SpoolError::Taken { folder: folder.to_owned() }),

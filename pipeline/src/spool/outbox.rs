@@ -524,3 +524,7 @@ fn is_of_record(fault: &KafkaFault) -> bool {
 fn since(at: Timestamp) -> Duration {
     Duration::from_micros(u64::try_from(now().as_micros().saturating_sub(at.as_micros())).unwrap_or(0))
 }
+
+#[cfg(test)]
+#[path = "outbox_tests.rs"]
+mod tests;

@@ -190,6 +190,10 @@ pub(super) struct Queue {
     /// Records on disk that arrived since the log heard of it.
     arrived: Vec<u64>,
     continuity: Continuity,
+    /// Cameras of which this client has a record under way, and none acknowledged yet (false), or one acknowledged. A
+    /// broker that does not know a client takes its first batch whatever number it has: were a camera's first one refused,
+    /// its second could be taken, and stand before what has to be sent again.
+    known: BTreeMap<Arc<str>, bool>,
     /// Up to here records are sent one by one, to find the one that is refused.
     careful_to: u64,
     too_large: Option<(usize, Instant)>,
@@ -214,6 +218,7 @@ impl Queue {
             unwritten: Load::default(),
             window: Load::default(),
             arrived: Vec::new(),
+            known: BTreeMap::new(),
             continuity: Continuity::default(),
             careful_to: 0,
             too_large: None,
@@ -304,6 +309,9 @@ impl Queue {
                 self.check(place);
                 continue;
             }
+            if self.known.get(&entry.header.camera) == Some(&false) {
+                return Step::Wait;
+            }
             let Some(payload) = entry.payload.clone() else { return Step::Reload };
             let as_large = |(bytes, until): (usize, Instant)| entry.bytes >= bytes && now < until;
             if entry.header.kind != Kind::Gap && self.too_large.is_some_and(as_large) {
@@ -365,6 +373,7 @@ impl Queue {
     pub(super) fn handed(&mut self, place: Place) {
         let Some(entry) = self.entries.get_mut(&place) else { return };
         entry.handed = true;
+        self.known.entry(entry.header.camera.clone()).or_insert(false);
         entry.alone = self.window.records == 0 && place.number < self.careful_to;
         self.window.add(entry.bytes);
         if entry.passed && !entry.only_here {
@@ -381,6 +390,9 @@ impl Queue {
         let Some(entry) = self.entries.get_mut(&outgoing.place) else { return };
         if std::mem::take(&mut entry.handed) {
             self.window.remove(entry.bytes);
+            if self.known.get(&entry.header.camera) == Some(&false) {
+                self.known.remove(&entry.header.camera);
+            }
             entry.payload.get_or_insert(outgoing.payload);
             self.next = self.next.min(outgoing.place);
         }
@@ -393,6 +405,11 @@ impl Queue {
         };
         entry.handed = false;
         self.window.remove(entry.bytes);
+        if outcome.is_ok() {
+            self.known.insert(entry.header.camera.clone(), true);
+        } else if self.known.get(&entry.header.camera) == Some(&false) {
+            self.known.remove(&entry.header.camera);
+        }
         let mut reported = Reported { known: true, ..Reported::default() };
         match outcome {
             Ok(()) => {
@@ -469,6 +486,7 @@ impl Queue {
             entry.handed = false;
         }
         self.window = Load::default();
+        self.known.clear();
         let first = self.entries.iter().find(|(_, entry)| !entry.arrived).map(|(place, _)| *place);
         self.next = first.map_or(self.next, |first| self.next.min(first));
         if let Some(log) = log {
