@@ -196,6 +196,8 @@ pub(super) struct Queue {
     known: BTreeMap<Arc<str>, bool>,
     /// Up to here records are sent one by one, to find the one that is refused.
     careful_to: u64,
+    /// The record under way was sent alone; none joins it.
+    is_alone: bool,
     too_large: Option<(usize, Instant)>,
     given_up: u64,
 }
@@ -221,6 +223,7 @@ impl Queue {
             known: BTreeMap::new(),
             continuity: Continuity::default(),
             careful_to: 0,
+            is_alone: false,
             too_large: None,
             given_up: 0,
         }
@@ -284,7 +287,7 @@ impl Queue {
     /// What to do next. Ask again after each step.
     pub(super) fn step(&mut self, now: Instant) -> Step {
         loop {
-            if self.next.number < self.careful_to && self.window.records > 0 {
+            if self.window.records > 0 && (self.is_alone || self.next.number < self.careful_to) {
                 return Step::Wait;
             }
             let number = self.next.number;
@@ -375,6 +378,7 @@ impl Queue {
         entry.handed = true;
         self.known.entry(entry.header.camera.clone()).or_insert(false);
         entry.alone = self.window.records == 0 && place.number < self.careful_to;
+        self.is_alone = entry.alone;
         self.window.add(entry.bytes);
         if entry.passed && !entry.only_here {
             entry.payload = None;
