@@ -471,3 +471,33 @@ fn without_room_nothing_is_taken_and_the_room_comes_back() {
     assert_eq!(take(&mut queue), Ok(()));
     assert_eq!((queue.left(), queue.unwritten()), (40, 40));
 }
+
+#[test]
+fn a_record_that_is_sent_alone_stays_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut world = World::new(folder.path(), 64 << 20);
+    let mut rng = StdRng::seed_from_u64(11);
+    (0..4).for_each(|_| world.accept(&mut rng));
+    world.send(100);
+    let together: Vec<_> = world.in_flight.iter_mut().flat_map(|flight| flight.drain(..)).collect();
+    assert!(!together.is_empty());
+    for outgoing in together {
+        world.queue.reported(outgoing.place, Err(Refusal::TooLarge), world.now);
+    }
+    world.queue.rewind(world.log.as_mut());
+    (0..20).for_each(|_| world.accept(&mut rng));
+    // What came later is not looked at alone, and joins none that is.
+    let careful_to = world.queue.careful_to;
+    loop {
+        world.send(100);
+        let under_way: Vec<_> =
+            world.in_flight.iter().flatten().map(|outgoing| outgoing.place.number).collect();
+        if under_way.iter().all(|number| *number >= careful_to) {
+            break;
+        }
+        assert_eq!(under_way.len(), 1, "{under_way:?}, alone up to {careful_to}");
+        (0..PARTITIONS).for_each(|at| world.acknowledge(at));
+    }
+    world.drain();
+    assert!(gaps(&world).is_empty());
+}
