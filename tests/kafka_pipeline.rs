@@ -330,7 +330,10 @@ fn a_stop_is_bounded_whatever_the_broker_does() {
     let (status, said) = running.wait();
     assert!(asked.elapsed() < STOP_BOUND, "{:?}", asked.elapsed());
     assert_eq!(status.code(), Some(1), "{said}");
-    assert!(said.contains("20 records were not acknowledged and are lost"), "{said}");
+    // What was with the worker when the memory was full is let through.
+    let lost = said.split(" records were not acknowledged and are lost").next().unwrap();
+    let lost: u32 = lost.rsplit(' ').next().unwrap().parse().unwrap();
+    assert!((20..24).contains(&lost), "{said}");
     assert!(said.lines().count() < 30, "{said}");
 }
 

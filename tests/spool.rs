@@ -204,6 +204,14 @@ fn a_killed_process_leaves_what_it_had_to_the_next() {
         assert!(epochs[3].ended);
     }
     assert_eq!(told.late, 0, "what was left comes before the new epoch");
+    // The gap to the next epoch begins at what was left, not at what Kafka knew of it.
+    for gap in &told.unseen {
+        let after = &gap["after"];
+        let epochs = &told.cameras[gap["camera"].as_str().unwrap()];
+        let last = epochs[&after["epoch"].as_u64().unwrap()].frames.last().copied();
+        assert_eq!((after["seq"].as_u64(), gap["reason"].as_str()), (last, Some("pod_lost")), "{gap}");
+    }
+    assert!(!told.unseen.is_empty());
 }
 
 #[test]

@@ -56,6 +56,8 @@ struct State {
     next_id: u64,
     /// The slot that was served last.
     served: Option<SlotId>,
+    /// Recorded streams wait.
+    recorded_wait: bool,
     closed: bool,
 }
 
@@ -122,6 +124,13 @@ impl Slots {
         }
     }
 
+    /// What recorded streams have in their slots waits, or no longer: while results find no room, no worker should hold
+    /// one that waits for it, and live streams need the workers.
+    pub fn hold_recorded(&self, hold: bool) {
+        self.lock().recorded_wait = hold;
+        self.filled.notify_all();
+    }
+
     /// No more items are taken in; what waits is still given out.
     pub fn close(&self) {
         self.lock().closed = true;
@@ -146,7 +155,11 @@ fn drop_oldest(items: &mut VecDeque<StreamItem>, newer: &mut Frame) {
 
 fn next(state: &mut State) -> Option<Work> {
     let after = state.served;
-    let ready = |(id, slot): (&SlotId, &Slot)| (!slot.items.is_empty()).then_some(*id);
+    let held = state.recorded_wait && !state.closed;
+    let ready = |(id, slot): (&SlotId, &Slot)| {
+        let waits = held && slot.when_full == WhenFull::Block;
+        (!waits && !slot.items.is_empty()).then_some(*id)
+    };
     let later = state.slots.iter().filter(|(id, _)| after.is_none_or(|served| **id > served)).find_map(ready);
     let id = later.or_else(|| state.slots.iter().find_map(ready))?;
     state.served = Some(id);
@@ -222,6 +235,25 @@ mod tests {
         }
         let order: Vec<_> = (0..6).map(|_| slots.take().unwrap().slot).collect();
         assert_eq!(order, [ids[0], ids[1], ids[2], ids[0], ids[1], ids[2]]);
+    }
+
+    #[test]
+    fn a_recorded_stream_that_waits_leaves_the_workers_to_the_live_ones() {
+        let slots = Slots::default();
+        let (recorded, live) = (slots.add(WhenFull::Block), slots.add(WhenFull::DropOldest));
+        slots.push(recorded, frame(0)).unwrap();
+        slots.hold_recorded(true);
+        for seq in 0..3 {
+            slots.push(live, frame(seq)).unwrap();
+            assert_eq!(slots.take().unwrap().slot, live);
+        }
+        slots.hold_recorded(false);
+        assert_eq!(slots.take().unwrap().slot, recorded);
+        // What still waits at the end is given out.
+        slots.push(recorded, frame(1)).unwrap();
+        slots.hold_recorded(true);
+        slots.close();
+        assert_eq!(slots.take().unwrap().slot, recorded);
     }
 
     #[test]

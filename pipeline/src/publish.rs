@@ -11,13 +11,13 @@ use sightline_schema::{
 use sightline_service::kafka::{KafkaFault, KafkaSettings, LinkState};
 use sightline_service::shutdown::Shutdown;
 
-use crate::batch::WhenFull;
+use crate::batch::{Slots, WhenFull};
 use crate::frame::{End, Mark};
 use crate::gaps::Gaps;
 use crate::lane::{Outlet, Tracked, Unpublished};
 use crate::metrics::{CameraMetrics, PipelineMetrics};
 use crate::result::ResultFacts;
-use crate::spool::{Connect, FrameAt, Given, Kind, Left, Outbox};
+use crate::spool::{Connect, FrameAt, Given, Hold, Kind, Left, Outbox};
 use crate::statuses::Statuses;
 
 /// How long a full queue is waited for at a time; a stop is noticed in between.
@@ -83,8 +83,17 @@ impl Publisher {
         camera: Arc<CameraMetrics>,
         predecessor: Option<GapAfter>,
     ) -> KafkaOutlet {
+        // What an earlier process left in the spool is newer than what it could tell Kafka.
+        let left = self.outbox.last_left(&results.camera).filter(|_| when_full == WhenFull::DropOldest);
+        let predecessor = predecessor.into_iter().chain(left).max_by_key(|last| (last.epoch, last.seq));
         let gaps = Gaps::new(&results.camera, results.epoch, predecessor);
         KafkaOutlet { publisher: self.clone(), spec, results, when_full, camera, gaps, unsaid: None }
+    }
+
+    /// While results find no room, recorded cameras wait in their slots. `None` at the end.
+    pub(crate) fn hold_recorded_by(&self, slots: Option<Arc<Slots>>) {
+        let hold = slots.map(|slots| -> Hold { Box::new(move |hold| slots.hold_recorded(hold)) });
+        self.outbox.hold_by(hold);
     }
 
     /// Waits until all has arrived, at most `patience`. Gives the results that had not by then.

@@ -104,6 +104,7 @@ impl Fleet {
         let FleetContext { model, options, publisher, metrics, shutdown, .. } = *context;
         let Plan { disabled, ready } = plan;
         let workers = Workers::start(model, options.workers)?;
+        publisher.hold_recorded_by(Some(workers.adder().slots()));
         for camera in &disabled {
             metrics.camera(&camera.id).state(CameraState::Disabled);
             publisher.status(&status_of_disabled(camera, &options.pod));
@@ -143,6 +144,8 @@ impl Fleet {
 
     /// Drains, flushes, joins: within [`STOP_BOUND`]. Gives the workers' CPU time and which records did not arrive.
     pub fn stop(self) -> (CpuTime, Left) {
+        // From here on nobody waits longer than the bound: what is in the slots comes to its end.
+        self.publisher.hold_recorded_by(None);
         let deadline = Instant::now() + STOP_STREAMS;
         for stream in self.streams {
             while !stream.is_finished() && Instant::now() < deadline {

@@ -26,8 +26,10 @@ pub struct Epoch {
 #[derive(Debug, Default)]
 pub struct Told {
     pub cameras: BTreeMap<String, BTreeMap<u64, Epoch>>,
-    /// Accepted ones.
+    /// Accepted ones that count what is missing.
     pub gaps: Vec<Value>,
+    /// Those that don't: a process or a camera was away.
+    pub unseen: Vec<Value>,
     pub repeats: usize,
     /// Frames of an epoch older than the newest that were not read before.
     pub late: usize,
@@ -77,7 +79,11 @@ impl Told {
         match schema {
             "stream/1" => epoch.ended |= value["state"] == "ended",
             "gap/1" => {
-                let frames = value["frames"].as_u64().expect("nobody damaged anything: all is counted");
+                // What was not seen was not counted.
+                let Some(frames) = value["frames"].as_u64() else {
+                    self.unseen.push(value.clone());
+                    return;
+                };
                 let after = &value["after"];
                 let from = match after["epoch"].as_u64() {
                     Some(of) if of == number => after["seq"].as_u64().unwrap() + 1,

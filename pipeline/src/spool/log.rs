@@ -196,6 +196,11 @@ impl Log {
         Ok(())
     }
 
+    /// Each camera's last frame before `next`.
+    pub(super) fn lasts(&self) -> &BTreeMap<Arc<str>, Last> {
+        &self.known
+    }
+
     pub(super) fn folder(&self) -> &Path {
         &self.folder
     }

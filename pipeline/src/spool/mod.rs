@@ -12,6 +12,6 @@ mod record;
 mod segment;
 
 pub use log::SpoolError;
-pub use outbox::{Connect, Left, Outbox, OutboxOptions, SpoolOptions};
+pub use outbox::{Connect, Hold, Left, Outbox, OutboxOptions, SpoolOptions};
 pub(crate) use queue::Given;
 pub(crate) use record::{FrameAt, Kind};

@@ -1,16 +1,18 @@
 //! Runs the queue: a thread that sends, and with a spool one that writes.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 
-use sightline_schema::Timestamp;
+use sightline_schema::{GapAfter, Timestamp};
 use sightline_service::backoff::Backoff;
 use sightline_service::kafka::{Delivered, FaultKind, KafkaFault, OnDelivery, Producer, SendError};
 
 use super::log::{AppendError, Log, SpoolError};
 use super::queue::{Due, Given, Limits, Outgoing, Queue, Refusal, Step};
+use super::record::Last;
 use crate::metrics::PipelineMetrics;
 use crate::say::SayAgain;
 
@@ -49,6 +51,9 @@ pub struct Left {
     pub lost: u64,
 }
 
+/// Holds recorded cameras back, or lets them go on. Called with the outbox locked.
+pub type Hold = Box<dyn Fn(bool) + Send>;
+
 /// Makes a new client towards Kafka.
 pub type Connect = Box<dyn Fn() -> Result<Producer, KafkaFault> + Send>;
 
@@ -64,6 +69,8 @@ pub struct Outbox {
 struct Shared {
     log: Option<Mutex<Log>>,
     folder: PathBuf,
+    /// Each camera's last result in the spool, at the start.
+    lasts: BTreeMap<Arc<str>, Last>,
     state: Mutex<State>,
     /// There may be something to send.
     to_send: Condvar,
@@ -85,8 +92,22 @@ struct State {
     arrives: bool,
     /// Further records would cost the oldest in the spool.
     nearly_full: bool,
+    /// Holds recorded cameras back while there is no room, and whether it does.
+    hold: Option<Hold>,
+    holds: bool,
     no_more_sending: bool,
     no_more_writing: bool,
+}
+
+impl State {
+    fn settle_hold(&mut self) {
+        let Some(hold) = &self.hold else { return };
+        let holds = self.nearly_full || self.queue.is_full();
+        if holds != self.holds {
+            self.holds = holds;
+            hold(holds);
+        }
+    }
 }
 
 impl Outbox {
@@ -102,6 +123,7 @@ impl Outbox {
         let window =
             Limits { bytes: limits.bytes.min(usize::try_from(share).unwrap_or(usize::MAX)), ..limits };
         let queue = Queue::new(limits, window, log.as_ref());
+        let lasts = log.as_ref().map(|log| log.lasts().clone()).unwrap_or_default();
         let folder = log.as_ref().map(|log| log.folder().to_owned()).unwrap_or_default();
         if let Some(log) = log.as_ref().filter(|log| !log.is_empty()) {
             tracing::info!(
@@ -115,12 +137,15 @@ impl Outbox {
             waiting: None,
             arrives: false,
             nearly_full: false,
+            hold: None,
+            holds: false,
             no_more_sending: false,
             no_more_writing: false,
         };
         let shared = Arc::new(Shared {
             log: log.map(Mutex::new),
             folder,
+            lasts,
             state: Mutex::new(state),
             to_send: Condvar::new(),
             to_write: Condvar::new(),
@@ -152,10 +177,13 @@ impl Outbox {
     /// Takes a record, if there is room. One that can wait is not taken at the cost of others in a full spool.
     pub(crate) fn take(&self, given: Given, can_wait: bool) -> bool {
         let mut state = self.shared.state();
-        if can_wait && state.nearly_full {
+        // What was on its way before its camera was held back is let through: a few frames.
+        let let_through = can_wait && state.holds;
+        if can_wait && state.nearly_full && !let_through {
             return false;
         }
-        let taken = state.queue.accept(given, Instant::now(), now());
+        let taken = state.queue.accept(given, Instant::now(), now(), let_through);
+        state.settle_hold();
         let pressed = state.queue.is_pressed();
         drop(state);
         self.shared.to_send.notify_one();
@@ -163,6 +191,23 @@ impl Outbox {
             self.shared.to_write.notify_one();
         }
         taken.is_ok()
+    }
+
+    /// What holds recorded cameras back while there is no room. Without it they wait in whoever brings a record.
+    pub fn hold_by(&self, hold: Option<Hold>) {
+        let mut state = self.shared.state();
+        if let Some(before) = state.hold.take().filter(|_| state.holds) {
+            before(false);
+        }
+        state.holds = false;
+        state.hold = hold;
+        state.settle_hold();
+    }
+
+    /// A camera's last result that an earlier process left in the spool.
+    pub fn last_left(&self, camera: &str) -> Option<GapAfter> {
+        let last = self.shared.lasts.get(camera)?;
+        Some(GapAfter { epoch: last.epoch, seq: last.seq, captured_at: last.captured_at })
     }
 
     /// Why nothing is sent at the moment, beside a broker that is away.
@@ -393,6 +438,7 @@ impl Shared {
                 }
             }
         }
+        state.settle_hold();
         drop(state);
         self.to_send.notify_one();
         self.room.notify_all();
@@ -451,6 +497,7 @@ impl Shared {
             let mut state = self.state();
             state.queue.wrote(&mut log, &due[..written]);
             state.nearly_full = log.is_nearly_full();
+            state.settle_hold();
             drop(state);
             if due.is_empty() || outcome.is_err() {
                 return outcome;

@@ -229,10 +229,16 @@ impl Queue {
         }
     }
 
-    /// Takes a record, if there is room.
-    pub(super) fn accept(&mut self, given: Given, now: Instant, wall: Timestamp) -> Result<(), Full> {
+    /// Takes a record, if there is room, or if it is let through.
+    pub(super) fn accept(
+        &mut self,
+        given: Given,
+        now: Instant,
+        wall: Timestamp,
+        let_through: bool,
+    ) -> Result<(), Full> {
         let bytes = given.payload.len();
-        if !self.unwritten.has_room(bytes, self.limits) {
+        if !let_through && !self.unwritten.has_room(bytes, self.limits) {
             return Err(Full);
         }
         self.unwritten.add(bytes);
@@ -260,6 +266,12 @@ impl Queue {
     /// The writer should not wait for records to grow old.
     pub(super) fn is_pressed(&self) -> bool {
         self.unwritten.bytes > self.limits.bytes / 2 || self.unwritten.records > self.limits.records / 2
+    }
+
+    /// There is hardly room for another record.
+    pub(super) fn is_full(&self) -> bool {
+        let Load { bytes, records } = self.unwritten;
+        records >= self.limits.records || bytes >= self.limits.bytes - self.limits.bytes / 8
     }
 
     /// Everything accepted has arrived.

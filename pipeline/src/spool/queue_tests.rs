@@ -180,7 +180,7 @@ impl<'a> World<'a> {
             payload: text.into_bytes().into(),
             live: false,
         };
-        let taken = self.queue.accept(given, self.now, Timestamp::from_micros(0)).is_ok();
+        let taken = self.queue.accept(given, self.now, Timestamp::from_micros(0), false).is_ok();
         if taken && !is_mark {
             camera.accepted.entry(camera.epoch).or_default().push(seq);
             camera.owed = 0;
@@ -459,7 +459,7 @@ fn without_room_nothing_is_taken_and_the_room_comes_back() {
         payload: [0; 100][..].into(),
         live: false,
     };
-    let take = |queue: &mut Queue| queue.accept(given.clone(), now, Timestamp::from_micros(0));
+    let take = |queue: &mut Queue| queue.accept(given.clone(), now, Timestamp::from_micros(0), false);
     for _ in 0..40 {
         assert_eq!(take(&mut queue), Ok(()));
     }
