@@ -251,6 +251,41 @@ fn a_stop_without_a_broker_keeps_its_bound_and_the_next_start_publishes() {
     }
 }
 
+#[test]
+fn a_recording_that_waits_for_room_takes_no_worker_from_a_live_camera() {
+    let mut stage = Stage::set();
+    let clip = data("clips/car-detection.mp4");
+    let text = fs::read_to_string(stage.path("cameras.yaml")).unwrap();
+    let with_file = text.replace("]\n", &format!(", {{id: cars, source: '{}'}}]\n", clip.display()));
+    fs::write(stage.path("three.yaml"), with_file).unwrap();
+    let spool = stage.spool();
+    let more = ["--workers", "1", "--spool-max", "64KiB"];
+    let mut running = Sightline::spawn(stage.command("three.yaml", &spool, &more));
+    let http = running.http();
+    wait_for("the file", || (published_of(&http, "cars") > 5).then_some(()));
+    stage.broker.kill9();
+    let overload = || {
+        let of = |camera: &&str| {
+            let labels = [("reason", "overload"), ("camera", *camera)];
+            Metrics::scrape(&http).sum("sightline_pipeline_frames_skipped_total", &labels)
+        };
+        LIVE.iter().map(of).sum::<f64>()
+    };
+    wait_for("a spool that is full", || (metric(&http, "spool_evicted_total") > 0.0).then_some(()));
+    let (before, cars) = (overload(), published_of(&http, "cars"));
+    assert!(cars < 377, "the file did not wait");
+    wait_for_frames(&http, 60.0);
+    assert!(overload() - before < 10.0, "{} frames of live cameras had no worker", overload() - before);
+    assert_eq!(published_of(&http, "cars"), cars, "the file waits");
+    stage.broker.start_again();
+    wait_for("the file's end", || (published_of(&http, "cars") == 377).then_some(()));
+    stop(running);
+    let told = stage.told();
+    let frames = told.epochs("cars")[0].frames.len() as u64;
+    let of_cars = told.gaps.iter().filter(|gap| gap["camera"] == "cars");
+    assert_eq!(frames + of_cars.map(|gap| gap["frames"].as_u64().unwrap()).sum::<u64>(), 377);
+}
+
 /// A small file system of its own.
 struct Disk(PathBuf);
 

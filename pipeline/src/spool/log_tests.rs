@@ -3,6 +3,7 @@
 
 use super::*;
 use crate::spool::record::{FrameAt, Kind};
+use crate::spool::recover::number_of;
 
 const ROOMY: u64 = 64 << 20;
 

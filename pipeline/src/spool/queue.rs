@@ -10,8 +10,9 @@ use std::time::{Duration, Instant};
 use sightline_schema::{Gap, GapReason, Timestamp};
 
 use super::continuity::{self, Continuity};
+use super::entry::{Due, Entry, Full, Given, Limits, Load, Outgoing, Place, Refusal, Reported, Step};
 use super::log::{Item, Log};
-use super::record::{FrameAt, Header, Kind, Last};
+use super::record::{FrameAt, Header, Kind};
 
 /// What is not acknowledged for this long goes to disk.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -19,154 +20,6 @@ const PATIENCE: Duration = Duration::from_secs(1);
 const BATCH: usize = 1 << 20;
 /// Records that are as large as one that Kafka refused are not tried for this long.
 const TOO_LARGE_FOR: Duration = Duration::from_secs(10);
-
-/// A record's place in the order: its number, then what stands before the record itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Place {
-    number: u64,
-    part: u32,
-}
-
-impl Place {
-    fn of_record(number: u64) -> Self {
-        Self { number, part: u32::MAX }
-    }
-
-    fn start(number: u64) -> Self {
-        Self { number, part: 0 }
-    }
-
-    fn next(self) -> Self {
-        match self.part.checked_add(1) {
-            Some(part) => Self { part, ..self },
-            None => Self::start(self.number + 1),
-        }
-    }
-
-    fn is_record(self) -> bool {
-        self.part == u32::MAX
-    }
-}
-
-/// How much is held.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Limits {
-    pub(super) bytes: usize,
-    pub(super) records: usize,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Load {
-    bytes: usize,
-    records: usize,
-}
-
-impl Load {
-    fn add(&mut self, bytes: usize) {
-        self.bytes += bytes;
-        self.records += 1;
-    }
-
-    fn remove(&mut self, bytes: usize) {
-        self.bytes = self.bytes.saturating_sub(bytes);
-        self.records = self.records.saturating_sub(1);
-    }
-
-    /// Something always fits where nothing is.
-    fn has_room(&self, bytes: usize, limits: Limits) -> bool {
-        self.records == 0 || self.records < limits.records && self.bytes + bytes <= limits.bytes
-    }
-}
-
-/// What a lane gives.
-#[derive(Clone, Debug)]
-pub(crate) struct Given {
-    pub(crate) kind: Kind,
-    pub(crate) camera: Arc<str>,
-    pub(crate) epoch: u64,
-    pub(crate) frame: Option<FrameAt>,
-    pub(crate) payload: Arc<[u8]>,
-    /// The time from its capture to its acknowledgement is of interest.
-    pub(crate) live: bool,
-}
-
-/// No room: not accepted.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Full;
-
-#[derive(Debug)]
-struct Entry {
-    header: Header,
-    /// Gone once it is on disk, or has arrived.
-    payload: Option<Arc<[u8]>>,
-    bytes: usize,
-    accepted: Instant,
-    live: bool,
-    handed: bool,
-    arrived: bool,
-    passed: bool,
-    /// Handed with nothing else under way.
-    alone: bool,
-    /// The log keeps its segment for it.
-    held: bool,
-    /// Stands nowhere but here: a gap, or what a record was replaced by.
-    only_here: bool,
-    /// The camera's frame before it, once it was looked for what is missing.
-    checked: Option<Option<Last>>,
-}
-
-/// A record for the log.
-#[derive(Debug)]
-pub(super) struct Due {
-    pub(super) header: Header,
-    pub(super) payload: Option<Arc<[u8]>>,
-}
-
-/// What the sender should do.
-#[derive(Debug)]
-pub(super) enum Step {
-    Send(Outgoing),
-    /// Call `load` with the log.
-    Load,
-    /// Call `reload` with the log.
-    Reload,
-    Wait,
-}
-
-/// A record on its way to Kafka.
-#[derive(Clone, Debug)]
-pub(super) struct Outgoing {
-    pub(super) place: Place,
-    pub(super) kind: Kind,
-    pub(super) camera: Arc<str>,
-    pub(super) payload: Arc<[u8]>,
-    /// From an earlier process.
-    pub(super) replayed: bool,
-}
-
-/// Why Kafka did not take a record.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Refusal {
-    /// It may take the same record later, from another client.
-    Passing,
-    /// This record, or one that was sent together with it, can't be.
-    OfRecord,
-    /// The same, for its size.
-    TooLarge,
-    /// This very record can't be, whatever it is sent with.
-    ForGood,
-}
-
-/// What became of a report.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Reported {
-    /// It arrived; of a live camera, with its capture time.
-    pub(super) captured_at: Option<Timestamp>,
-    /// It was given up, and a gap stands in its place.
-    pub(super) given_up: bool,
-    /// Whether it was under way at all.
-    pub(super) known: bool,
-}
 
 #[derive(Debug)]
 pub(super) struct Queue {
@@ -442,7 +295,7 @@ impl Queue {
             }
             // Which one of those that were sent together it is shows when each is sent alone.
             Err(Refusal::OfRecord | Refusal::TooLarge) => {
-                self.careful_to = self.careful_to.max(self.taken_to)
+                self.careful_to = self.careful_to.max(self.taken_to);
             }
             Err(Refusal::Passing) => {}
         }

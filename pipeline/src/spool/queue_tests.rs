@@ -1,5 +1,5 @@
 //! The queue against a broker, a disk and a life that do what they like: what a reader finds is whole.
-#![allow(clippy::unwrap_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::collections::VecDeque;
 use std::path::Path;
