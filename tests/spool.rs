@@ -83,7 +83,10 @@ impl Stage {
     /// The files that hold records.
     fn files(&self) -> Vec<PathBuf> {
         let found = fs::read_dir(self.spool()).unwrap().map(|entry| entry.unwrap().path());
-        found.filter(|path| path.extension().is_some_and(|ending| ending == "log")).collect()
+        let mut found: Vec<_> =
+            found.filter(|path| path.extension().is_some_and(|ending| ending == "log")).collect();
+        found.sort();
+        found
     }
 }
 
@@ -224,7 +227,13 @@ fn a_stop_without_a_broker_keeps_its_bound_and_the_next_start_publishes() {
     let said = stop(running);
     let left = said.lines().find(|line| line.contains("records stay in")).expect("a sentence").to_owned();
     assert!(left.contains(&stage.spool()) && left.contains("are published at the next start"), "{left}");
-    assert!(!stage.files().is_empty());
+    // A start and a stop while the broker is still away change nothing.
+    let files = stage.files();
+    assert!(!files.is_empty());
+    let (mut waiting, _) = stage.run("cameras.yaml", &[]);
+    waiting.wait_for_line("no broker answers");
+    assert!(stop(waiting).contains("records stay in"));
+    assert_eq!(stage.files(), files);
 
     // A second process can't have the directory, nor can one that is no directory.
     stage.broker.start_again();
