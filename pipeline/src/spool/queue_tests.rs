@@ -501,3 +501,32 @@ fn a_record_that_is_sent_alone_stays_alone() {
     world.drain();
     assert!(gaps(&world).is_empty());
 }
+
+#[test]
+fn a_gap_that_has_not_arrived_is_told_again_after_a_kill() {
+    for seed in 0..20 {
+        let folder = tempfile::tempdir().unwrap();
+        let mut rng = StdRng::seed_from_u64(seed);
+        let mut world = World::new(folder.path(), 30_000);
+        while world.evicted < 50 {
+            world.accept(&mut rng);
+            world.send(1);
+            world.write(true);
+        }
+        world.kill(&mut rng);
+        let is_gap = |outgoing: &Outgoing| outgoing.kind == Kind::Gap;
+        loop {
+            world.send(1);
+            if world.in_flight.iter().flatten().any(is_gap) {
+                break;
+            }
+            (0..PARTITIONS).for_each(|at| world.acknowledge(at));
+            world.write(false);
+        }
+        world.write(false);
+        world.kill(&mut rng);
+        (0..10).for_each(|_| world.accept(&mut rng));
+        world.drain();
+        world.check(true);
+    }
+}
