@@ -144,3 +144,11 @@ fn the_document_says_what_to_do_about_each_error() {
         assert!(row.ends_with(&format!("| {} |", code.advice())), "docs/MESSAGES.md: {row}");
     }
 }
+
+#[test]
+fn the_document_of_cameras_explains_each_error_under_its_name() {
+    let text = fs::read_to_string(docs_folder().join("CAMERAS.md")).unwrap();
+    let explained: Vec<_> =
+        text.lines().filter_map(|line| line.strip_prefix("### `")?.strip_suffix('`')).collect();
+    assert_eq!(explained, ErrorCode::ALL.map(ErrorCode::as_str), "the headings of docs/CAMERAS.md");
+}
