@@ -7,6 +7,7 @@ mod camera;
 mod sightline;
 
 use std::collections::BTreeMap;
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::Output;
@@ -193,6 +194,42 @@ fn a_wrong_password_is_said_and_not_shown() {
         assert!(!said.contains("wr0ng-one"), "{said}");
         let said = refused(&camera.uri(""), Duration::from_secs(60));
         assert!(said.contains("wants a user and a password (auth_failed)"), "{said}");
+    }
+}
+
+/// An RTSP server that refuses every password. Gives how often one was sent.
+fn refuses_all(listener: &TcpListener, scheme: &str) -> usize {
+    let (stream, _) = listener.accept().unwrap();
+    let (mut answers, mut sent) = (stream.try_clone().unwrap(), 0);
+    let mut request: Vec<String> = Vec::new();
+    for line in BufReader::new(stream).lines().map_while(Result::ok) {
+        if !line.is_empty() {
+            request.push(line);
+            continue;
+        }
+        let header = |name: &str| request.iter().find(|line| line.starts_with(name));
+        sent += usize::from(header("Authorization").is_some());
+        let cseq = header("CSeq").unwrap();
+        let answer = match request[0].starts_with("OPTIONS") {
+            true => format!("RTSP/1.0 200 OK\r\n{cseq}\r\nPublic: DESCRIBE, SETUP, PLAY\r\n\r\n"),
+            false => format!("RTSP/1.0 401 Unauthorized\r\n{cseq}\r\nWWW-Authenticate: {scheme}\r\n\r\n"),
+        };
+        answers.write_all(answer.as_bytes()).unwrap();
+        request.clear();
+    }
+    sent
+}
+
+#[test]
+fn a_refused_password_is_not_tried_until_the_camera_locks_the_account() {
+    for scheme in ["Basic realm=\"cam\"", "Digest realm=\"cam\", nonce=\"b1946ac9\""] {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let uri = format!("rtsp://ann:wr0ng@{}/cam", listener.local_addr().unwrap());
+        let serving = std::thread::spawn(move || refuses_all(&listener, scheme));
+        let said = refused(&uri, Duration::from_secs(30));
+        assert!(said.contains("refuses the user or the password (auth_failed)"), "{said}");
+        let sent = serving.join().unwrap();
+        assert_eq!(sent, 1, "{scheme}");
     }
 }
 

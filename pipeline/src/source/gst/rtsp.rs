@@ -3,6 +3,7 @@
 use gst::prelude::*;
 use gstreamer as gst;
 use gstreamer_app as gst_app;
+use gstreamer_rtsp::rtsp_message::RTSPMessage;
 use sightline_schema::{ErrorCode, Transport};
 
 use super::decoder::Tap;
@@ -58,6 +59,7 @@ pub(super) fn build(
         })
     });
     refuse_certificates(&source, &tap);
+    guess_no_further(&source, &tap);
     let learned = tap.learned.clone();
     source.connect("no-more-pads", false, move |_| {
         guarded(&learned, None, || {
@@ -82,6 +84,22 @@ pub(super) fn build(
         });
     });
     Ok(())
+}
+
+/// `rtspsrc` sends a password that was refused seven times more, and cameras lock accounts for less.
+fn guess_no_further(source: &gst::Element, tap: &Tap) {
+    let learned = tap.learned.clone();
+    source.connect("before-send", false, move |values| {
+        guarded(&learned, Some(true.to_value()), || {
+            let message = values.get(1)?.get::<RTSPMessage>().ok()?;
+            let learned = lock(&learned);
+            // The password comes into a message when it goes out: one that has it already went out before.
+            let repeats = !message.parse_auth_credentials().is_empty();
+            let accepted = learned.saw_video || learned.saw_other.is_some();
+            // Held back, the refusal stands that was the last answer.
+            Some((accepted || !repeats).to_value())
+        })
+    });
 }
 
 /// Asked only about a certificate that is not trusted: `rtspsrc` itself then says no more than that it can't connect.
