@@ -7,6 +7,8 @@
 mod accounts;
 #[path = "../support/camera.rs"]
 mod camera;
+#[path = "../support/chance.rs"]
+mod chance;
 #[path = "../support/follow.rs"]
 mod follow;
 #[path = "../support/kafka.rs"]
@@ -20,9 +22,10 @@ mod sightline;
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use camera::Camera;
+use chance::{Chance, setting};
 use kafka::{Kafka, KafkaKind};
 use media::Make;
 use scene::Scene;
@@ -43,24 +46,6 @@ const FAULTS: [(&[&str], u64, &[&str]); 10] = [
     (&["hang-up"], 0, &[]),
     (&["clock +3600"], 10, &["clock -3600"]),
 ];
-
-/// The number of this name in the environment.
-fn setting(name: &str, default: u64) -> u64 {
-    let given = std::env::var(name).ok();
-    given.map_or(default, |given| given.parse().unwrap_or_else(|_| panic!("{name}={given} is no number")))
-}
-
-/// xorshift64*, so that a seed gives the same run.
-struct Chance(u64);
-
-impl Chance {
-    fn below(&mut self, n: usize) -> usize {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) as usize % n
-    }
-}
 
 /// One camera; what it was told to do wrong is put right at a time.
 struct Watched {
@@ -100,10 +85,8 @@ impl Watched {
 #[test]
 fn cameras_and_broker_fail_one_after_the_other_and_nothing_is_lost_or_grows() {
     let (seconds, every) = (setting("SOAK_SECONDS", 90), setting("SOAK_EVERY", 6));
-    let by_time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().subsec_nanos();
-    let seed = setting("SOAK_SEED", u64::from(by_time) | 1);
-    println!("SOAK_SECONDS={seconds} SOAK_EVERY={every} SOAK_SEED={seed}");
-    let mut chance = Chance(seed.max(1));
+    println!("SOAK_SECONDS={seconds} SOAK_EVERY={every}");
+    let mut chance = Chance::by("SOAK_SEED");
 
     let dir = tempfile::tempdir().unwrap();
     let clip = dir.path().join("clip.mp4");
