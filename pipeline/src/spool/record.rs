@@ -207,14 +207,21 @@ fn byte(rest: &mut &[u8]) -> Option<u8> {
     Some(*first)
 }
 
+/// Nothing that was counted comes near it, and sums of what lies below don't run over.
+const COUNTED_BELOW: u64 = 1 << 62;
+
 fn number(rest: &mut &[u8]) -> Option<u64> {
-    let (bytes, behind) = rest.split_first_chunk()?;
-    *rest = behind;
-    Some(u64::from_le_bytes(*bytes))
+    eight(rest).map(u64::from_le_bytes).filter(|number| *number < COUNTED_BELOW)
 }
 
 fn time(rest: &mut &[u8]) -> Option<Timestamp> {
-    number(rest).map(|micros| Timestamp::from_micros(micros as i64))
+    eight(rest).map(|bytes| Timestamp::from_micros(i64::from_le_bytes(bytes)))
+}
+
+fn eight(rest: &mut &[u8]) -> Option<[u8; 8]> {
+    let (bytes, behind) = rest.split_first_chunk()?;
+    *rest = behind;
+    Some(*bytes)
 }
 
 fn name(rest: &mut &[u8]) -> Option<Arc<str>> {
@@ -227,6 +234,20 @@ fn name(rest: &mut &[u8]) -> Option<Arc<str>> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    // Found by fuzzing: the number after it ran over.
+    #[test]
+    fn a_number_that_nobody_counted_to_is_no_record() {
+        let frame = None;
+        let accepted_at = Timestamp::from_micros(-1);
+        let of = |number, epoch| {
+            let header =
+                Header { number, accepted_at, kind: Kind::Tick, camera: "gate".into(), epoch, frame };
+            decode(&encode(&header, Some(b"{}"))[PREFIX..]).is_some()
+        };
+        assert!(of(COUNTED_BELOW - 1, 3));
+        assert!(!of(u64::MAX, 3) && !of(COUNTED_BELOW, 3) && !of(1, u64::MAX));
+    }
+
     use super::*;
 
     #[test]
@@ -234,7 +255,7 @@ mod tests {
         let frame = FrameAt { seq: 90_211, skipped: 5, captured_at: Timestamp::from_micros(-7) };
         for (kind, frame) in Kind::ALL.into_iter().zip([Some(frame), None, None, None, Some(frame)]) {
             let header = Header {
-                number: u64::MAX,
+                number: COUNTED_BELOW - 1,
                 accepted_at: Timestamp::from_micros(1),
                 kind,
                 camera: "gate-3".into(),
