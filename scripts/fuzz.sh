@@ -1,6 +1,7 @@
 #!/bin/bash
 # Feeds what is read from outside with whatever libFuzzer comes upon: `fuzz.sh SECONDS [TARGET…]`, each target for so
-# long. A finding stops it, and lies in fuzz/findings. What is worth keeping goes into fuzz/corpus by hand.
+# long. A finding stops it, and lies in fuzz/findings. What is worth keeping goes into fuzz/corpus by hand. FUZZ_SEED
+# chooses the chance; 0 is another each time.
 #
 # The compiler is the stable one: the coverage that libFuzzer steers by is LLVM's, and needs no sanitizer.
 set -euo pipefail
@@ -26,6 +27,6 @@ for target in "$@"; do
     found=fuzz/target/corpus/$target
     mkdir -p "$found"
     # A memory limit and a time limit for one input: what is read must not be a bomb either.
-    "fuzz/target/$host/debug/$target" -max_total_time="$seconds" -rss_limit_mb=2048 -timeout=10 -max_len=4096 \
+    "fuzz/target/$host/debug/$target" -max_total_time="$seconds" -seed="${FUZZ_SEED:-0}" -rss_limit_mb=2048 -timeout=10 -max_len=4096 \
         -artifact_prefix="fuzz/findings/$target-" "$found" "fuzz/corpus/$target"
 done

@@ -25,4 +25,5 @@ step "lints" cargo clippy --workspace --all-targets --locked -- -D warnings
 step "control-plane build" cargo check --locked --no-default-features
 step "build" cargo test --workspace --locked --no-run
 step "tests" cargo test --workspace --locked --no-fail-fast
+step "fuzzing" env FUZZ_SEED=1 scripts/fuzz.sh 10
 echo "== all: $((SECONDS - started)) s"

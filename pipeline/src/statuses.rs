@@ -60,23 +60,8 @@ impl Statuses {
         waits: Waits<'_>,
     ) -> mpsc::Receiver<Result<u64, String>> {
         let (answer, claimed) = mpsc::channel();
-        let claim = Status {
-            camera: camera.id.clone(),
-            epoch: None,
-            generation: camera.generation,
-            pod: pod.to_owned(),
-            slot: None,
-            placement: None,
-            state: CameraState::Claimed,
-            error: None,
-            since: Timestamp::from_system_time(SystemTime::now()),
-            retry_at: None,
-            first: None,
-            last: None,
-            video: None,
-            clock: None,
-            clock_offset_ms: None,
-        };
+        let now = Timestamp::from_system_time(SystemTime::now());
+        let claim = Status::bare(&camera.id, camera.generation, pod, CameraState::Claimed, now);
         let told = Box::new(move |delivered: Result<Delivered, KafkaFault>| {
             // A receiver that is gone no longer wants the claim.
             let _ = answer.send(match delivered {

@@ -107,7 +107,9 @@ impl Fleet {
         publisher.hold_recorded_by(Some(workers.adder().slots()));
         for camera in &disabled {
             metrics.camera(&camera.id).state(CameraState::Disabled);
-            publisher.status(&status_of_disabled(camera, &options.pod));
+            let now = Timestamp::from_system_time(SystemTime::now());
+            let (pod, state) = (&options.pod, CameraState::Disabled);
+            publisher.status(&Status::bare(&camera.id, camera.generation, pod, state, now));
         }
         let (tell_ended, ended) = mpsc::channel();
         let mut streams = Vec::new();
@@ -268,24 +270,4 @@ fn prepare(camera: Camera, model: &Model, options: &FleetOptions) -> Result<Read
         .map_err(|error| refuse(error.to_string()))?
         .agnostic(options.agnostic_nms);
     Ok(Ready { lane: LaneSettings { thresholds, track: options.track }, camera, stream, address })
-}
-
-fn status_of_disabled(camera: &Camera, pod: &str) -> Status {
-    Status {
-        camera: camera.id.clone(),
-        epoch: None,
-        generation: camera.generation,
-        pod: pod.to_owned(),
-        slot: None,
-        placement: None,
-        state: CameraState::Disabled,
-        error: None,
-        since: Timestamp::from_system_time(SystemTime::now()),
-        retry_at: None,
-        first: None,
-        last: None,
-        video: None,
-        clock: None,
-        clock_offset_ms: None,
-    }
 }

@@ -52,6 +52,35 @@ pub struct Status {
 }
 message!(Status, "status/1", camera);
 
+impl Status {
+    /// Of a camera of which there is nothing more to say.
+    pub fn bare(
+        camera: impl Into<String>,
+        generation: u64,
+        pod: impl Into<String>,
+        state: CameraState,
+        since: Timestamp,
+    ) -> Self {
+        Self {
+            camera: camera.into(),
+            epoch: None,
+            generation,
+            pod: pod.into(),
+            slot: None,
+            placement: None,
+            state,
+            error: None,
+            since,
+            retry_at: None,
+            first: None,
+            last: None,
+            video: None,
+            clock: None,
+            clock_offset_ms: None,
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct LastResult {
     pub seq: u64,
