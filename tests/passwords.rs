@@ -113,7 +113,7 @@ fn detect_shows_no_password_of_a_web_server() {
 
 #[test]
 fn a_pipeline_publishes_no_password() {
-    let options = ["--user", USER, "--password", RIGHT.plain, "--auth", "basic", "--frames", "10"];
+    let options = ["--user", USER, "--password", RIGHT.plain, "--auth", "basic", "--loops", "forever"];
     let camera = Camera::serve(&data(CLIP), &options);
     let broker =
         EmbeddedBroker::start(&[("sightline.detections", 1), ("sightline.camera-status", 1)]).unwrap();
@@ -128,9 +128,16 @@ fn a_pipeline_publishes_no_password() {
         WRONG.plain,
     );
     std::fs::write(&cameras, text).unwrap();
-    let (model, cameras) = (fast_model(), cameras.to_string_lossy().into_owned());
+    // Kafka's client tells all it can, too. The broker asks for no login, but the client holds one.
+    let (config, spool) = (dir.path().join("kafka.properties"), dir.path().join("spool"));
+    let login = format!("debug=all\nsasl.username={USER}\nsasl.password={}\n", WRONG.plain);
+    std::fs::write(&config, login).unwrap();
+    let [cameras, config, spool] =
+        [&cameras, &config, &spool].map(|path| path.to_string_lossy().into_owned());
+    let model = fast_model();
     let args = ["pipeline", "--cameras", &cameras, "--kafka", broker.bootstrap_servers(), "--model", &model];
-    let mut running = Sightline::spawn(talkative(&[&args[..], &["--http", "127.0.0.1:0"]].concat()));
+    let more = ["--http", "127.0.0.1:0", "--kafka-config", &config, "--spool", &spool];
+    let mut running = Sightline::spawn(talkative(&[&args[..], &more].concat()));
     let http = running.http();
     let read = |topic: &str| kcat::read(broker.bootstrap_servers(), topic);
     let refused = |camera: &str, records: &[kcat::Record]| {
@@ -141,15 +148,24 @@ fn a_pipeline_publishes_no_password() {
         let seen = detections.iter().any(|record| record.schema() == "frame/1" && record.key == "right");
         (seen && refused("wrong", &statuses) && refused("apart", &statuses)).then_some(())
     });
+    for topic in ["sightline.detections", "sightline.camera-status"] {
+        for record in read(topic) {
+            assert_silent(topic, format!("{record:?} {}", record.value).as_bytes());
+        }
+    }
+    // Results that nobody acknowledges come to lie on the disk.
+    drop(broker);
+    let spooled = wait_for("a spool with something in it", || {
+        let files =
+            std::fs::read_dir(&spool).unwrap().map(|entry| std::fs::read(entry.unwrap().path()).unwrap());
+        Some(files.collect::<Vec<_>>().concat()).filter(|bytes| bytes.len() > 1_000)
+    });
+    assert_silent("the spool", &spooled);
     assert_silent("/metrics", get(&http, "/metrics").1.as_bytes());
     assert_silent("/readyz", get(&http, "/readyz").1.as_bytes());
     running.signal("TERM");
     let (status, told) = running.wait();
     assert!(status.success(), "{status}");
     assert_silent("standard error", told.as_bytes());
-    for topic in ["sightline.detections", "sightline.camera-status"] {
-        for record in read(topic) {
-            assert_silent(topic, format!("{record:?} {}", record.value).as_bytes());
-        }
-    }
+    assert!(told.contains("librdkafka"), "Kafka's client told something");
 }

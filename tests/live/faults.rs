@@ -33,6 +33,8 @@ pub(crate) type Kept = Box<dyn Any + Send>;
 pub(crate) struct Clips {
     pub(crate) small: PathBuf,
     pub(crate) smaller: PathBuf,
+    /// As the smaller one, at 10 frames a second.
+    pub(crate) slower: PathBuf,
     pub(crate) h265: PathBuf,
     pub(crate) b_frames: PathBuf,
 }
@@ -301,10 +303,10 @@ fn refuses_a_second_session(clips: &Clips) -> Scenario {
     })
 }
 
-/// Another size in the same session, then another codec in the next.
+/// Another size in the same session, another rate, then another codec in the next.
 fn changes(clips: &Clips) -> Scenario {
-    let more = [&clips.smaller, &clips.h265].map(|clip| clip.to_string_lossy().into_owned());
-    let mut camera = serve(&clips.small, &["--then", &more[0], "--then", &more[1]]);
+    let more = [&clips.smaller, &clips.slower, &clips.h265].map(|clip| clip.to_string_lossy().into_owned());
+    let mut camera = serve(&clips.small, &["--then", &more[0], "--then", &more[1], "--then", &more[2]]);
     scenario("changes", &camera.uri(""), move |scene| {
         let heard = |from: usize, width: u64| {
             scene.hears("changes", &format!("a frame {width} wide"), from, |record| {
@@ -315,8 +317,18 @@ fn changes(clips: &Clips) -> Scenario {
         let from = scene.detections.of("changes").len();
         camera.tell("next");
         heard(from, 320);
+        let of_rate = |fps: f64| {
+            move |status: &Value| {
+                status["state"] == "running"
+                    && status["video"]["width"] == 320
+                    && status["video"]["fps"].as_f64() == Some(fps)
+            }
+        };
+        scene.wait("changes", "320 wide at 25 frames a second", SLACK, 0, of_rate(25.0));
+        camera.tell("next");
+        scene.wait("changes", "10 frames a second", SLACK, 0, of_rate(10.0));
         let retried = scene.statuses.find("changes", 0, |status| status["state"] == "retrying");
-        assert_eq!(retried, None, "another size needs no reconnect");
+        assert_eq!(retried, None, "another size or rate needs no reconnect");
         let from = scene.detections.of("changes").len();
         camera.tell("next");
         heard(from, 480);

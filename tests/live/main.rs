@@ -46,6 +46,11 @@ fn clips(dir: &Path) -> Clips {
     Clips {
         small: make("small.mp4", (640, 360), ENCODER),
         smaller: make("smaller.mp4", (320, 180), ENCODER),
+        slower: make(
+            "slower.mp4",
+            (320, 180),
+            &format!("videorate ! video/x-raw,framerate=10/1 ! {ENCODER}"),
+        ),
         h265: make("h265.mp4", (480, 270), "x265enc speed-preset=ultrafast key-int-max=25 ! h265parse"),
         b_frames: data("clips/one-by-one-person_a.mp4"),
     }
