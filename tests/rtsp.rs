@@ -3,6 +3,8 @@
 
 #[path = "support/camera.rs"]
 mod camera;
+#[path = "support/clips.rs"]
+mod clips;
 #[path = "support/lossy.rs"]
 mod lossy;
 #[path = "support/sightline.rs"]
@@ -11,7 +13,7 @@ mod sightline;
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpListener;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Output;
 use std::time::{Duration, Instant};
 
@@ -21,6 +23,7 @@ use serde_json::Value;
 use sightline::{Sightline, command, data, fast_model, output};
 
 const H264: &str = "clips/udacity_solidWhiteRight.mp4";
+const H264_B_FRAMES: &str = "clips/one-by-one-person_a.mp4";
 const H265: &str = "clips/retail02_a.mp4";
 /// A picture's place on RTP's clock of 90 kHz, taken down to µs, is off by less than this.
 const RTP_TICK_US: i64 = 12;
@@ -53,18 +56,19 @@ fn account(frames: &[Value]) -> u64 {
 }
 
 struct Scene {
-    clip: &'static str,
+    clip: PathBuf,
     frames: usize,
     /// Times real time: slow enough for a busy machine to detect in nearly all frames.
     speed: f64,
     auth: &'static str,
+    transport: &'static str,
 }
 
-/// Plays a clip by file and by RTSP over TCP. A live camera may lose frames where the machine is too slow, but not
+/// Plays a clip by file and by RTSP. A live camera may lose frames where the machine is too slow, but not
 /// many, and each is counted.
 fn gives_the_same(scene: &Scene) {
-    let Scene { clip, frames: count, speed, auth } = *scene;
-    let (dir, clip) = (tempfile::tempdir().unwrap(), data(clip));
+    let Scene { ref clip, frames: count, speed, auth, transport } = *scene;
+    let dir = tempfile::tempdir().unwrap();
     let (by_file, by_rtsp) = (dir.path().join("file.jsonl"), dir.path().join("rtsp.jsonl"));
     let (frame_count, pace) = (count.to_string(), speed.to_string());
     let options = [
@@ -79,8 +83,8 @@ fn gives_the_same(scene: &Scene) {
         "--speed",
         &pace,
     ];
-    let mut camera = Camera::serve(&clip, &[&options[..], &["--transport", "tcp"]].concat());
-    let read = detect(&camera.uri("ann:s3c%2Fr:t"), &by_rtsp, &[]);
+    let mut camera = Camera::serve(clip, &[&options[..], &["--transport", transport]].concat());
+    let read = detect(&camera.uri("ann:s3c%2Fr:t"), &by_rtsp, &["--transport", transport]);
     assert!(read.status.success(), "{read:?}");
     assert_eq!(camera.sent(), count as u64);
     let read = detect(&clip.to_string_lossy(), &by_file, &[]);
@@ -109,12 +113,20 @@ fn gives_the_same(scene: &Scene) {
 
 #[test]
 fn h264_over_tcp_gives_what_the_file_gives() {
-    gives_the_same(&Scene { clip: H264, frames: 80, speed: 0.3, auth: "digest" });
+    gives_the_same(&Scene { clip: data(H264), frames: 80, speed: 0.3, auth: "digest", transport: "tcp" });
 }
 
 #[test]
 fn h265_over_tcp_gives_what_the_file_gives() {
-    gives_the_same(&Scene { clip: H265, frames: 60, speed: 0.2, auth: "basic" });
+    gives_the_same(&Scene { clip: data(H265), frames: 60, speed: 0.2, auth: "basic", transport: "tcp" });
+}
+
+#[test]
+fn pictures_out_of_order_have_the_times_of_the_file_over_udp_too() {
+    let (dir, transport) = (tempfile::tempdir().unwrap(), "udp");
+    let clip = dir.path().join("start.mp4");
+    clips::cut(&data(H264_B_FRAMES), 100, &clip);
+    gives_the_same(&Scene { clip, frames: 90, speed: 0.4, auth: "digest", transport });
 }
 
 /// Access units that were read by UDP, skipped ones counted.

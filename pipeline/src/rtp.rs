@@ -235,6 +235,55 @@ impl SentUnits {
     }
 }
 
+/// A step of the packets' own clock that differs by more than this from what the jitter buffer makes of it is a camera
+/// that started its clock anew.
+const ANEW_NS: i64 = 5_000_000_000;
+
+/// The pts of packets by the camera's own timestamps alone: the same clip has the same pts each time. A jitter buffer
+/// smooths them by arrivals instead, and gives two pictures one pts where B-frames go back in time.
+#[derive(Debug)]
+pub struct PacketClock {
+    /// Ticks a second.
+    rate: u32,
+    base_ns: i64,
+    /// Since `base_ns`.
+    ticks: i64,
+    /// The last packet's timestamp, and its pts as the jitter buffer gave it.
+    last: Option<(u32, i64)>,
+}
+
+impl PacketClock {
+    /// `rate` is the payload's clock, ticks a second; RTP's usual 90 kHz where it is 0.
+    pub fn new(rate: u32) -> Self {
+        Self { rate: if rate == 0 { 90_000 } else { rate }, base_ns: 0, ticks: 0, last: None }
+    }
+
+    /// The pts of the packet with this timestamp, ns; `given_ns` is that of the jitter buffer.
+    pub fn pts_ns(&mut self, timestamp: u32, given_ns: u64) -> u64 {
+        let given = i64::try_from(given_ns).unwrap_or(i64::MAX);
+        match self.last.replace((timestamp, given)) {
+            None => self.base_ns = given,
+            Some((last, last_given)) => {
+                let step = i64::from(timestamp.wrapping_sub(last) as i32);
+                let given_step = given.saturating_sub(last_given);
+                if self.ns(step).abs_diff(given_step) > ANEW_NS.unsigned_abs() {
+                    self.base_ns =
+                        self.base_ns.saturating_add(self.ns(self.ticks)).saturating_add(given_step);
+                    self.ticks = 0;
+                } else {
+                    self.ticks = self.ticks.saturating_add(step);
+                }
+            }
+        }
+        u64::try_from(self.base_ns.saturating_add(self.ns(self.ticks))).unwrap_or(0)
+    }
+
+    fn ns(&self, ticks: i64) -> i64 {
+        let ns = i128::from(ticks) * 1_000_000_000 / i128::from(self.rate);
+        i64::try_from(ns).unwrap_or(if ticks < 0 { i64::MIN } else { i64::MAX })
+    }
+}
+
 #[cfg(test)]
 #[path = "rtp_tests.rs"]
 mod tests;

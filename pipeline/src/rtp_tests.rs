@@ -109,3 +109,16 @@ fn packets_are_read_past_their_extensions_and_before_their_padding() {
     }
     assert_eq!(Packet::parse(b"SIP/2.0 200 OK"), None);
 }
+
+#[test]
+fn pts_are_those_of_the_camera_whatever_arrivals_make_of_them() {
+    const MS: u64 = 1_000_000;
+    let mut clock = PacketClock::new(90_000);
+    // I P B B, in the order of decoding; the jitter buffer is off by some ms, and gives one pts twice.
+    let pictures = [(0, 700), (3, 823), (1, 741), (2, 741), (6, 938), (4, 858)];
+    let pts = pictures.map(|(n, given)| clock.pts_ns((u32::MAX - 5_000).wrapping_add(n * PACE), given * MS));
+    assert_eq!(pts, [0, 3, 1, 2, 6, 4].map(|n| (700 + n * 40) * MS));
+    // The camera starts its clock anew, a second later: goes on by the jitter buffer, then by the camera again.
+    assert_eq!(clock.pts_ns(123_456_789, 1_858 * MS), (860 + 1_000) * MS);
+    assert_eq!(clock.pts_ns(123_456_789 + PACE, 1_999 * MS), 1_900 * MS);
+}

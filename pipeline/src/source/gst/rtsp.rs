@@ -24,11 +24,6 @@ pub(super) fn build(
         Transport::Udp => "udp",
     };
     source.set_property_from_str("protocols", transport);
-    if options.transport == Transport::Tcp {
-        // The pts are the camera's own, not smoothed by arrival: the same clip has the same pts each time, and the
-        // capture clock follows the camera. On UDP the jitter buffer needs arrivals to tell late from lost.
-        source.set_property_from_str("buffer-mode", "synced");
-    }
     // Silence on UDP is the frame watchdog's business, not a reason to switch to TCP behind one's back.
     source.set_property("timeout", 0u64);
     source.set_property("tcp-timeout", options.patience.as_micros() as u64);
