@@ -6,8 +6,8 @@ use std::time::Duration;
 use sightline_schema::{GapAfter, Status, Topics};
 use sightline_service::kafka::{Entry, KafkaFault, KafkaSettings, read_to_end};
 
-/// For reading all statuses: 10,000 cameras are some 10 MB.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// For reading all statuses: 10,000 cameras are some 10 MB. Shorter than a stop may take, which waits for it.
+const PATIENCE: Duration = Duration::from_secs(15);
 
 /// The last run of one camera.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

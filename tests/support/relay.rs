@@ -202,9 +202,10 @@ impl Shared {
                 break;
             }
             if cut {
+                // Before it ends for the reader: whoever connects then is not meant.
+                let mut network = self.network();
                 // By FIN to the reader: RST would take back what it has not read yet.
                 let _ = to.shutdown(Shutdown::Both);
-                let mut network = self.network();
                 network.left = None;
                 network.reset();
                 return;

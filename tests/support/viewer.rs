@@ -17,6 +17,8 @@ pub struct Viewer {
     session: String,
     /// Packets that came between two answers.
     waiting: Vec<Packet>,
+    /// What has come of the next packet.
+    begun: Vec<u8>,
 }
 
 #[derive(Clone, Debug)]
@@ -64,7 +66,14 @@ impl Viewer {
         let stream = TcpStream::connect(("127.0.0.1", port)).expect("the camera is there");
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         let uri = format!("rtsp://127.0.0.1:{port}/cam");
-        Self { reader: BufReader::new(stream), uri, sequence: 0, session: String::new(), waiting: Vec::new() }
+        Self {
+            reader: BufReader::new(stream),
+            uri,
+            sequence: 0,
+            session: String::new(),
+            waiting: Vec::new(),
+            begun: Vec::new(),
+        }
     }
 
     /// Connects and asks for all pictures.
@@ -100,7 +109,8 @@ impl Viewer {
         request.push_str("\r\n");
         self.reader.get_mut().write_all(request.as_bytes()).expect("it can be asked");
         loop {
-            if self.reader.fill_buf().expect("it answers").first() != Some(&b'$') {
+            let in_packet = !self.begun.is_empty();
+            if !in_packet && self.reader.fill_buf().expect("it answers").first() != Some(&b'$') {
                 return self.answer();
             }
             let packet = self.interleaved().expect("it sends");
@@ -127,12 +137,26 @@ impl Viewer {
     }
 
     fn interleaved(&mut self) -> std::io::Result<Packet> {
-        let mut head = [0; 4];
-        self.reader.read_exact(&mut head)?;
-        assert_eq!(head[0], b'$', "neither a packet nor asked for");
-        let mut bytes = vec![0; usize::from(u16::from_be_bytes([head[2], head[3]]))];
-        self.reader.read_exact(&mut bytes)?;
-        Ok(if head[1] == 0 { Packet::Rtp(Rtp::parse(&bytes)) } else { Packet::Rtcp(bytes) })
+        self.fill(4)?;
+        assert_eq!(self.begun[0], b'$', "neither a packet nor asked for");
+        self.fill(4 + usize::from(u16::from_be_bytes([self.begun[2], self.begun[3]])))?;
+        let packet = std::mem::take(&mut self.begun);
+        let (channel, bytes) = (packet[1], packet[4..].to_vec());
+        Ok(if channel == 0 { Packet::Rtp(Rtp::parse(&bytes)) } else { Packet::Rtcp(bytes) })
+    }
+
+    /// Reads until so much of a packet is there. What has come stays where the rest takes too long.
+    fn fill(&mut self, size: usize) -> std::io::Result<()> {
+        while self.begun.len() < size {
+            let come = self.reader.fill_buf()?;
+            if come.is_empty() {
+                return Err(ErrorKind::UnexpectedEof.into());
+            }
+            let taken = come.len().min(size - self.begun.len());
+            self.begun.extend_from_slice(&come[..taken]);
+            self.reader.consume(taken);
+        }
+        Ok(())
     }
 
     /// The next packet, within a minute.
@@ -149,13 +173,8 @@ impl Viewer {
             return Ok(self.waiting.remove(0));
         }
         self.reader.get_ref().set_read_timeout(Some(patience)).unwrap();
-        let first = self.reader.fill_buf().map(<[u8]>::is_empty);
+        let found = self.interleaved();
         self.reader.get_ref().set_read_timeout(Some(PATIENCE)).unwrap();
-        let found = match first {
-            Ok(true) => return Err(Silence::Closed),
-            Ok(false) => self.interleaved(),
-            Err(error) => Err(error),
-        };
         found.map_err(|error| match error.kind() {
             ErrorKind::WouldBlock | ErrorKind::TimedOut => Silence::Nothing,
             ErrorKind::ConnectionReset => Silence::Reset,
