@@ -239,11 +239,12 @@ fn twenty_kills_at_any_moment_lose_nothing_that_is_older_than_two_seconds() {
             known.push((Instant::now(), LIVE.map(|id| published_of(&http, id))));
             std::thread::park_timeout(Duration::from_millis(50));
         }
+        let epochs = LIVE.map(|id| epoch_of(&running, id));
         running.signal("KILL");
         let killed = Instant::now();
         drop(running);
         let old = |(at, _): &&(Instant, [u64; 2])| killed - *at >= Duration::from_secs(2);
-        safe.push(known.iter().rfind(old).map_or([0; 2], |(_, known)| *known));
+        safe.push((epochs, known.iter().rfind(old).map_or([0; 2], |(_, known)| *known)));
         if away {
             while_away += known.last().unwrap().1.iter().sum::<u64>() as usize;
             stage.broker.resume();
@@ -260,17 +261,34 @@ fn twenty_kills_at_any_moment_lose_nothing_that_is_older_than_two_seconds() {
     assert_eq!(told.late, 0);
     assert!(told.repeats <= while_away, "{} repeats of {while_away}", told.repeats);
     for (at, camera) in LIVE.iter().enumerate() {
-        let epochs = told.epochs(camera);
-        assert_eq!(epochs.len(), KILLS + 1, "{camera}");
-        for (kill, (epoch, safe)) in epochs.iter().zip(&safe).enumerate() {
-            let found = epoch.frames.len() as u64;
+        let epochs = &told.cameras[*camera];
+        for (kill, (numbers, safe)) in safe.iter().enumerate() {
+            let found = epochs.get(&numbers[at]).map_or(0, |epoch| epoch.frames.len()) as u64;
             assert!(found >= safe[at], "{camera}: {found} of {} before kill {kill}", safe[at]);
         }
-        // Every epoch but the first begins behind a gap, which may come twice as all else.
+        // What begins an epoch goes with its first frames, where a kill takes those: but no frame of a later epoch comes
+        // without the gap before it.
         let of_camera = told.unseen.iter().filter(|gap| gap["camera"] == **camera);
         let gaps: BTreeSet<_> = of_camera.map(|gap| gap["epoch"].as_u64().unwrap()).collect();
-        assert_eq!(gaps.len(), KILLS, "{camera}");
+        let begun: BTreeSet<_> = epochs
+            .iter()
+            .filter(|(_, epoch)| !epoch.frames.is_empty())
+            .skip(1)
+            .map(|(number, _)| *number)
+            .collect();
+        assert!(begun.is_subset(&gaps), "{camera}: {begun:?} began, {gaps:?} behind a gap");
+        assert!(begun.len() >= KILLS / 2, "{camera}: {begun:?}");
     }
+}
+
+/// The epoch of a camera in this process, as its log says it.
+fn epoch_of(running: &Sightline, camera: &str) -> u64 {
+    let said = running.stderr();
+    let line =
+        said.lines().find(|line| line.contains("claimed") && line.contains(&format!("camera={camera} ")));
+    let line = line.unwrap_or_else(|| panic!("{camera} is not claimed: {said}"));
+    let number = line.split("epoch=").nth(1).and_then(|rest| rest.split(' ').next()?.parse().ok());
+    number.unwrap_or_else(|| panic!("no epoch: {line}"))
 }
 
 #[test]
@@ -452,7 +470,7 @@ fn a_record_that_is_too_large_is_a_gap_and_the_others_arrive() {
     wait_until_drained(&http);
     let refused = metric(&http, "records_refused_total");
     let said = stop(running);
-    assert!(said.contains("is larger than the topic's max.message.bytes allows"), "{said}");
+    assert!(said.contains("is larger than max.message.bytes of the topic"), "{said}");
     let told = stage.told();
     let frames = told.epochs("cars")[0].frames.len();
     assert!(!told.gaps.is_empty() && frames > 20, "{frames} frames, {} gaps", told.gaps.len());

@@ -9,6 +9,8 @@ pub struct Gaps {
     epoch: u64,
     /// The last result, which may be a predecessor's.
     last: Option<GapAfter>,
+    /// There was a predecessor, of whatever results.
+    succeeds: bool,
     pending: Option<Pending>,
 }
 
@@ -19,9 +21,10 @@ struct Pending {
 }
 
 impl Gaps {
-    /// `predecessor`: the camera's last result of an older epoch, as far as it is known.
-    pub fn new(camera: impl Into<String>, epoch: u64, predecessor: Option<GapAfter>) -> Self {
-        Self { camera: camera.into(), epoch, last: predecessor, pending: None }
+    /// `predecessor`: the camera's last result of an older epoch, as far as it is known. `succeeds`: there was an older
+    /// epoch.
+    pub fn new(camera: impl Into<String>, epoch: u64, predecessor: Option<GapAfter>, succeeds: bool) -> Self {
+        Self { camera: camera.into(), epoch, last: predecessor, succeeds, pending: None }
     }
 
     /// Something may be missing before the next result. `interval_us` is the usual distance of two.
@@ -33,12 +36,18 @@ impl Gaps {
     /// distance lies in between. Nothing is missing before the first result ever.
     pub fn before(&self, seq: u64, captured_at: Timestamp) -> Option<Gap> {
         let Pending { reason, interval_us } = self.pending?;
-        let after = self.last?;
-        let missing_us = captured_at.as_micros().saturating_sub(after.captured_at.as_micros());
-        (missing_us > interval_us.saturating_mul(2)).then(|| Gap {
+        let is_gap = match self.last {
+            Some(after) => {
+                let missing_us = captured_at.as_micros().saturating_sub(after.captured_at.as_micros());
+                missing_us > interval_us.saturating_mul(2)
+            }
+            // A predecessor died before it could tell how far it was.
+            None => self.succeeds,
+        };
+        is_gap.then(|| Gap {
             camera: self.camera.clone(),
             epoch: self.epoch,
-            after: Some(after),
+            after: self.last,
             before: Some(GapBefore { seq, captured_at }),
             // What was not seen was not counted.
             frames: None,
@@ -65,7 +74,7 @@ mod tests {
 
     #[test]
     fn a_reconnect_is_a_gap_where_results_are_missing() {
-        let mut gaps = Gaps::new("gate", 7, None);
+        let mut gaps = Gaps::new("gate", 7, None, false);
         gaps.lost(GapReason::PodLost, SECOND);
         assert_eq!(gaps.before(0, at(100)), None, "nothing came before the first");
         gaps.result(0, at(100));
@@ -84,10 +93,17 @@ mod tests {
     #[test]
     fn a_successor_says_what_nobody_saw() {
         let predecessor = GapAfter { epoch: 3, seq: 812, captured_at: at(10) };
-        let mut gaps = Gaps::new("gate", 7, Some(predecessor));
+        let mut gaps = Gaps::new("gate", 7, Some(predecessor), true);
         gaps.lost(GapReason::PodLost, SECOND);
         assert_eq!(gaps.before(0, at(11)), None, "taken over without a gap");
         let gap = gaps.before(0, at(40)).map(|gap| (gap.epoch, gap.after, gap.reason));
         assert_eq!(gap, Some((7, Some(predecessor), GapReason::PodLost)));
+
+        let mut gaps = Gaps::new("gate", 9, None, true);
+        gaps.lost(GapReason::PodLost, SECOND);
+        let gap = gaps.before(0, at(40)).map(|gap| (gap.after, gap.before.map(|before| before.seq)));
+        assert_eq!(gap, Some((None, Some(0))), "it died before it could tell how far it was");
+        gaps.result(0, at(40));
+        assert_eq!(gaps.before(1, at(80)), None);
     }
 }

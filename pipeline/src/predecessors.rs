@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use sightline_schema::{GapAfter, Status, Topics};
+use sightline_schema::{CameraState, GapAfter, Status, Topics};
 use sightline_service::kafka::{Entry, KafkaFault, KafkaSettings, read_to_end};
 
 /// For reading all statuses: 10,000 cameras are some 10 MB. Shorter than a stop may take, which waits for it.
@@ -16,6 +16,8 @@ pub struct Predecessor {
     pub last: Option<GapAfter>,
     /// How far the camera's clock was from ours.
     pub clock_offset_ms: Option<i64>,
+    /// Somebody claimed the camera before.
+    pub claimed: bool,
     epoch: u64,
 }
 
@@ -43,9 +45,10 @@ impl Predecessors {
     }
 
     fn add(&mut self, status: &Status) {
+        let known = self.0.entry(status.camera.clone()).or_default();
+        known.claimed |= status.state == CameraState::Claimed || status.epoch.is_some();
         // A claim tells nothing of its epoch yet.
         let Some(epoch) = status.epoch else { return };
-        let known = self.0.entry(status.camera.clone()).or_default();
         if epoch < known.epoch {
             return;
         }
@@ -92,7 +95,7 @@ mod tests {
             Some((3, 10)),
             "a late word of an older epoch"
         );
-        assert_eq!(gate.clock_offset_ms, Some(12));
+        assert_eq!((gate.clock_offset_ms, gate.claimed), (Some(12), true));
         found.add(&status(Some(9), last(5)));
         assert_eq!(found.of("gate").last.map(|last| (last.epoch, last.seq)), Some((9, 5)));
         assert_eq!(found.of("door"), Predecessor::default());

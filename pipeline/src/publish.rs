@@ -5,8 +5,8 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime};
 
 use sightline_schema::{
-    Camera, Clock, GapAfter, Message, ModelFacts, SpecRecord, Status, StreamRecord, StreamState, Tick,
-    Timestamp, Topics,
+    Camera, Clock, Message, ModelFacts, SpecRecord, Status, StreamRecord, StreamState, Tick, Timestamp,
+    Topics,
 };
 use sightline_service::kafka::{KafkaFault, KafkaSettings, LinkState};
 use sightline_service::shutdown::Shutdown;
@@ -16,6 +16,7 @@ use crate::frame::{End, Mark};
 use crate::gaps::Gaps;
 use crate::lane::{Outlet, Tracked, Unpublished};
 use crate::metrics::{CameraMetrics, PipelineMetrics};
+use crate::predecessors::Predecessor;
 use crate::result::ResultFacts;
 use crate::spool::{Connect, FrameAt, Given, Hold, Kind, Left, Outbox};
 use crate::statuses::Statuses;
@@ -74,19 +75,19 @@ impl Publisher {
         }
     }
 
-    /// The outlet of one camera and epoch. `predecessor`: the camera's last result before, as far as it is known.
+    /// The outlet of one camera and epoch.
     pub fn outlet(
         &self,
         spec: Spec,
         results: ResultFacts,
         when_full: WhenFull,
         camera: Arc<CameraMetrics>,
-        predecessor: Option<GapAfter>,
+        predecessor: &Predecessor,
     ) -> KafkaOutlet {
         // What an earlier process left in the spool is newer than what it could tell Kafka.
         let left = self.outbox.last_left(&results.camera).filter(|_| when_full == WhenFull::DropOldest);
-        let predecessor = predecessor.into_iter().chain(left).max_by_key(|last| (last.epoch, last.seq));
-        let gaps = Gaps::new(&results.camera, results.epoch, predecessor);
+        let last = predecessor.last.into_iter().chain(left).max_by_key(|last| (last.epoch, last.seq));
+        let gaps = Gaps::new(&results.camera, results.epoch, last, predecessor.claimed);
         KafkaOutlet { publisher: self.clone(), spec, results, when_full, camera, gaps, unsaid: None }
     }
 

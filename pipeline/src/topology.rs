@@ -12,7 +12,7 @@ use crate::cpu::CpuTime;
 use crate::detect::{Model, ModelError, Thresholds};
 use crate::lane::{Lane, LaneSettings};
 use crate::metrics::PipelineMetrics;
-use crate::predecessors::Predecessors;
+use crate::predecessors::{Predecessor, Predecessors};
 use crate::publish::{Publisher, Spec};
 use crate::result::ResultFacts;
 use crate::source::address::Address;
@@ -199,8 +199,8 @@ fn camera_thread(
         let results = ResultFacts { camera: camera.id.clone(), epoch, classes };
         let spec = Spec { camera: camera.clone(), model: model_facts };
         // A recording has its own time: nothing of it was missed while nobody read it.
-        let last = predecessor.last.filter(|_| manner.live);
-        let outlet = publisher.outlet(spec, results, manner.when_full(), metrics.clone(), last);
+        let predecessor = if manner.live { predecessor } else { Predecessor::default() };
+        let outlet = publisher.outlet(spec, results, manner.when_full(), metrics.clone(), &predecessor);
         let lane = Lane::new(lane, metrics.clone(), Box::new(outlet));
         let (slot, lane) = add.add(lane, manner.when_full());
         let facts = StatusFacts { camera: camera.id.clone(), epoch, generation: camera.generation, pod };

@@ -122,7 +122,8 @@ impl KafkaFault {
             }
             Code::MessageSizeTooLarge | Code::InvalidMessageSize => (
                 FaultKind::TooLarge,
-                "the record is larger than the topic's max.message.bytes allows".to_owned(),
+                "the record is larger than max.message.bytes of the topic, or message.max.bytes of the client, allows"
+                    .to_owned(),
             ),
             Code::InvalidRecord | Code::InvalidTimestamp | Code::PolicyViolation => {
                 (FaultKind::InvalidRecord, format!("the broker takes no such record ({code})"))
