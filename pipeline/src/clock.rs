@@ -159,6 +159,16 @@ impl CaptureClock {
         }
     }
 
+    /// The pts went on by so much more than time did: between two rounds of a file.
+    pub fn pts_moved(&mut self, by_us: i64) {
+        let moved = |offset: &mut Option<i64>| *offset = offset.map(|offset| offset.saturating_sub(by_us));
+        moved(&mut self.offset_us);
+        moved(&mut self.arrivals.least_us);
+        moved(&mut self.arrivals.settled_us);
+        self.last_pts_us = self.last_pts_us.saturating_add(by_us);
+        self.reported = None;
+    }
+
     /// A promise: no frame gets an earlier time after this.
     pub fn promise(&mut self, now: Timestamp) -> Timestamp {
         // A file's frames may stand anywhere against the wall: only what was given can be promised.

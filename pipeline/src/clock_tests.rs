@@ -204,3 +204,18 @@ fn a_file_counts_from_where_it_was_opened() {
     assert_eq!(clock.stamp(900_000, at(1_000_010), None).captured_at, at(1_900_000));
     assert_eq!(clock.promise(at(1_000_020)), at(1_900_000));
 }
+
+#[test]
+fn rounds_of_a_file_stay_with_the_wall_clock() {
+    let mut clock = CaptureClock::new(Clock::Arrival, 0);
+    let (mut pts, mut wall) = (0, 0);
+    for _ in 0..20 {
+        for _ in 0..30 * 25 {
+            let at = clock.stamp(pts, at(wall), None).captured_at.as_micros();
+            assert!((at - wall).abs() < 2_000, "{} µs off", at - wall);
+            (pts, wall) = (pts + PICTURE_US, wall + PICTURE_US);
+        }
+        pts += 1_100_000;
+        clock.pts_moved(1_100_000);
+    }
+}

@@ -160,8 +160,12 @@ impl Reader {
     fn stamp(&mut self, given: SourceFrame) -> (Frame, Option<Change>) {
         let last_frame = self.last_frame.replace(Instant::now());
         if let Some(gap) = self.reopened.take() {
-            let gap = gap.or_else(|| last_frame.map(|last| last.elapsed())).unwrap_or_default();
-            self.timeline.reopened(i64::try_from(gap.as_micros()).unwrap_or(i64::MAX));
+            let micros = |duration: Duration| i64::try_from(duration.as_micros()).unwrap_or(i64::MAX);
+            let passed = last_frame.map(|last| last.elapsed()).unwrap_or_default();
+            if let Some(gap) = gap {
+                self.clock.pts_moved(micros(gap).saturating_sub(micros(passed)));
+            }
+            self.timeline.reopened(micros(gap.unwrap_or(passed)));
         }
         let pts_us = self.timeline.pts_us(given.pts_us, self.recorded);
         let Stamp { captured_at, change } = self.clock.stamp(pts_us, now(), given.camera_time);
