@@ -20,7 +20,7 @@ pub(crate) fn run(args: &TopicsArgs) -> Outcome {
 
 fn run_apply(args: &TopicsActionArgs) -> Outcome {
     let settings = kafka::settings(&args.kafka.kafka, &args.kafka.settings)?;
-    let wanted = kafka::topics(&args.kafka.settings).wanted(args.partitions);
+    let wanted = kafka::topics(&args.kafka.settings).wanted(args.partitions, &pools(args));
     let report = apply(&settings, &wanted, args.replication, PATIENCE).map_err(Failure::failed)?;
     for change in &report.done {
         println!("{change}");
@@ -37,7 +37,7 @@ fn run_apply(args: &TopicsActionArgs) -> Outcome {
 fn run_check(args: &TopicsActionArgs) -> Outcome {
     let settings = kafka::settings(&args.kafka.kafka, &args.kafka.settings)?;
     let topics = kafka::topics(&args.kafka.settings);
-    let wanted = topics.wanted(args.partitions);
+    let wanted = topics.wanted(args.partitions, &pools(args));
     let differences = check(&settings, &wanted, PATIENCE).map_err(Failure::failed)?;
     for difference in &differences {
         println!("{difference}");
@@ -52,4 +52,8 @@ fn run_check(args: &TopicsActionArgs) -> Outcome {
     }
     let prefix = kafka::prefix_flag(&topics);
     Err(Failure::failed(format!("mend it with: sightline topics apply {}{prefix}", settings.flags())))
+}
+
+fn pools(args: &TopicsActionArgs) -> Vec<&str> {
+    args.pool.iter().map(String::as_str).collect()
 }

@@ -28,7 +28,7 @@ pub(crate) fn run(args: UpArgs, log: LogFormat) -> Outcome {
     let (embedded, settings) = match &args.kafka {
         Some(bootstrap) => (None, kafka::settings(bootstrap, &args.settings)?),
         None => {
-            let wanted = topics.wanted(EMBEDDED_PARTITIONS);
+            let wanted = topics.wanted(EMBEDDED_PARTITIONS, &["default"]);
             let names: Vec<_> = wanted.iter().map(|topic| (topic.name.as_str(), topic.partitions)).collect();
             let broker = EmbeddedBroker::start(&names).map_err(Failure::failed)?;
             let settings = KafkaSettings::plain(broker.bootstrap_servers());

@@ -121,13 +121,13 @@ impl Publisher {
         let payload = match serde_json::to_vec(message) {
             Ok(payload) => payload,
             Err(error) => {
-                tracing::error!(camera = message.camera(), schema = M::SCHEMA, %error, "can't be written as JSON");
+                tracing::error!(camera = message.key(), schema = M::SCHEMA, %error, "can't be written as JSON");
                 return Err(Unpublished);
             }
         };
         let kind = Kind::of_schema(M::SCHEMA).ok_or(Unpublished)?;
         let live = frame.is_some() && when_full == WhenFull::DropOldest;
-        let camera = message.camera().into();
+        let camera = message.key().into();
         let given = Given { kind, camera, epoch, frame, payload: payload.into(), live };
         let can_wait = when_full == WhenFull::Block;
         while !self.outbox.take(given.clone(), can_wait) {

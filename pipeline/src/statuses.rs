@@ -120,7 +120,7 @@ impl Statuses {
             // Before, since its report may come before `send` returns.
             self.metrics.under_way(1);
             let sent =
-                self.producer().send(&self.topic, status.camera(), &payload, Status::SCHEMA, on_delivery);
+                self.producer().send(&self.topic, status.key(), &payload, Status::SCHEMA, on_delivery);
             let Err(refused) = sent else { return true };
             self.metrics.under_way(-1);
             match refused.error {

@@ -14,8 +14,22 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 pub enum Credentials {
     /// By the name of a secret.
     Secret { secret: String },
+    /// Encrypted by the registry; pipelines that have the key open it.
+    Sealed(SealedCredentials),
     /// As given, held in memory only.
     Inline(InlineCredentials),
+}
+
+/// User and password, encrypted with XChaCha20-Poly1305 and bound to the camera's id.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SealedCredentials {
+    /// Which key, of those that a key file holds.
+    pub key: String,
+    /// 24 bytes, base64.
+    pub nonce: String,
+    /// `{"user": …, "password": …}` encrypted, and its tag; base64.
+    pub ciphertext: String,
 }
 
 /// A user and a password. Whoever prints it sees the user alone.
@@ -42,6 +56,7 @@ impl Serialize for Credentials {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
             Self::Secret { secret } => serializer.collect_map([("secret", secret)]),
+            Self::Sealed(sealed) => serializer.collect_map([("sealed", sealed)]),
             // A camera leaves them out; nothing else may hold them.
             Self::Inline(_) => {
                 Err(S::Error::custom("a user and password are never written; name a secret instead"))
@@ -51,7 +66,7 @@ impl Serialize for Credentials {
 }
 
 impl<'de> Deserialize<'de> for Credentials {
-    /// Takes `{secret}` or `{user, password}`. Reads leniently first, because serde's own message about a wrong type
+    /// Takes `{secret}`, `{sealed}` or `{user, password}`. Reads leniently first, because serde's own message about a wrong type
     /// shows the value, which may be the password.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         #[derive(Deserialize)]
@@ -64,6 +79,7 @@ impl<'de> Deserialize<'de> for Credentials {
         #[serde(untagged)]
         enum Text {
             Text(String),
+            Sealed(SealedCredentials),
             Other(IgnoredAny),
         }
         const SHAPE: &str = "credentials must be {secret: NAME} or {user: …, password: …}";
@@ -71,6 +87,11 @@ impl<'de> Deserialize<'de> for Credentials {
             return Err(D::Error::custom(SHAPE));
         };
         let [mut secret, mut user, mut password] = [None, None, None];
+        if fields.len() == 1
+            && let Some(Text::Sealed(sealed)) = fields.get("sealed")
+        {
+            return Ok(Self::Sealed(sealed.clone()));
+        }
         for (field, value) in fields {
             let slot = match field.as_str() {
                 "secret" => &mut secret,
@@ -106,8 +127,15 @@ impl JsonSchema for Credentials {
             "required": ["secret"],
             "additionalProperties": false
         });
+        let sealed = json_schema!({
+            "description": "User and password, sealed by the registry.",
+            "type": "object",
+            "properties": {"sealed": generator.subschema_for::<SealedCredentials>()},
+            "required": ["sealed"],
+            "additionalProperties": false
+        });
         if generator.contract().is_serialize() {
-            return secret;
+            return json_schema!({"anyOf": [secret, sealed]});
         }
         let inline = json_schema!({
             "description": "User and password; held in memory only.",
@@ -116,7 +144,7 @@ impl JsonSchema for Credentials {
             "required": ["user"],
             "additionalProperties": false
         });
-        json_schema!({"anyOf": [secret, inline]})
+        json_schema!({"anyOf": [secret, sealed, inline]})
     }
 }
 

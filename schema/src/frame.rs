@@ -93,11 +93,20 @@ pub enum SkipReason {
     Corrupt,
     /// Detected, but could not be handed to Kafka.
     Unpublished,
+    /// Detected while the camera was taken over: the run before published this time.
+    Overlap,
 }
 
 impl SkipReason {
-    pub const ALL: [Self; 6] =
-        [Self::Undecoded, Self::Sampling, Self::Static, Self::Overload, Self::Corrupt, Self::Unpublished];
+    pub const ALL: [Self; 7] = [
+        Self::Undecoded,
+        Self::Sampling,
+        Self::Static,
+        Self::Overload,
+        Self::Corrupt,
+        Self::Unpublished,
+        Self::Overlap,
+    ];
 
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -107,6 +116,7 @@ impl SkipReason {
             Self::Overload => "overload",
             Self::Corrupt => "corrupt",
             Self::Unpublished => "unpublished",
+            Self::Overlap => "overlap",
         }
     }
 }
@@ -139,6 +149,9 @@ pub struct Skipped {
     /// Detected, but could not be handed to Kafka.
     #[serde(skip_serializing_if = "is_zero")]
     pub unpublished: u64,
+    /// Detected while the camera was taken over: the run before published this time.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub overlap: u64,
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
@@ -155,6 +168,7 @@ impl Skipped {
             SkipReason::Overload => self.overload,
             SkipReason::Corrupt => self.corrupt,
             SkipReason::Unpublished => self.unpublished,
+            SkipReason::Overlap => self.overlap,
         }
     }
 
@@ -166,6 +180,7 @@ impl Skipped {
             SkipReason::Overload => &mut self.overload,
             SkipReason::Corrupt => &mut self.corrupt,
             SkipReason::Unpublished => &mut self.unpublished,
+            SkipReason::Overlap => &mut self.overlap,
         };
         *slot = slot.saturating_add(count);
     }
@@ -238,10 +253,10 @@ mod tests {
             // The name on the wire is the name in metrics.
             assert_eq!(serde_json::to_value(skipped).unwrap()[reason.as_str()], n as u64 + 1);
         }
-        assert_eq!(skipped.total(), 21);
+        assert_eq!(skipped.total(), 28);
         let mut twice = skipped;
         twice.merge(&skipped);
-        assert_eq!(twice.total(), 42);
+        assert_eq!(twice.total(), 56);
         twice.add(SkipReason::Static, u64::MAX);
         assert_eq!(twice.total(), u64::MAX);
     }

@@ -3,6 +3,8 @@
 //! serde only, no I/O. The shapes are described in `docs/MESSAGES.md`, their JSON Schemas lie in `docs/schema`,
 //! one golden example of each in `schema/golden`.
 
+mod audit;
+mod base;
 mod camera;
 mod credentials;
 mod decimals;
@@ -10,21 +12,27 @@ mod frame;
 mod gap;
 mod geometry;
 mod message;
+mod placement;
+mod pod;
 mod record;
 mod status;
 mod stream;
 mod time;
 mod topics;
 
+pub use audit::{Audit, AuditAction, AuditPlacement};
+pub use base::Base;
 pub use camera::{
     Camera, CameraError, CameraFile, CameraSchema, DetectSettings, Line, Mask, Play, Role, Sampling,
     StreamSpec, Transport, Zone,
 };
-pub use credentials::{Credentials, InlineCredentials, redact_uris, split_credentials};
+pub use credentials::{Credentials, InlineCredentials, SealedCredentials, redact_uris, split_credentials};
 pub use frame::{DetectionRecord, FrameResult, SkipReason, Skipped, TrackRef, TrackState};
 pub use gap::{Gap, GapAfter, GapBefore, GapReason};
 pub use geometry::{Anchor, Box2d, Point, contains};
 pub use message::Message;
+pub use placement::{Placement, slot_of};
+pub use pod::Pod;
 pub use record::{CONTENT_TYPE_JSON, DetectionsRecord, HEADER_CONTENT_TYPE, HEADER_SCHEMA, RecordError};
 pub use status::{CameraState, ErrorCode, LastResult, Status, StatusError, VideoFacts};
 pub use stream::{Clock, ModelFacts, SpecRecord, StreamRecord, StreamState, Tick};

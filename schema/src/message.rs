@@ -2,14 +2,14 @@
 
 use serde::Serialize;
 
-/// A message: it names its schema, first among its fields and in the header `sightline-schema`, and belongs to a
-/// camera, whose id is the record's key.
+/// A message: it names its schema, first among its fields and in the header `sightline-schema`, and has a key: the id of
+/// the camera it belongs to, mostly.
 pub trait Message: Serialize {
     /// Name and number: "frame/1". A change that would break a reader gets a new number.
     const SCHEMA: &'static str;
 
     /// The key of the Kafka record.
-    fn camera(&self) -> &str;
+    fn key(&self) -> &str;
 }
 
 /// `message!(Type, "name/1", key field)`: the trait, and `Type::schema_name()` for who does not import it.
@@ -18,7 +18,7 @@ macro_rules! message {
         impl crate::Message for $type {
             const SCHEMA: &'static str = $schema;
 
-            fn camera(&self) -> &str {
+            fn key(&self) -> &str {
                 &self.$key
             }
         }

@@ -35,7 +35,42 @@ impl Topics {
         Self { prefix: prefix.to_owned() }
     }
 
-    /// `frame/1 spec/1 stream/1 tick/1`, in order per camera.
+    /// `camera/1`, or a tombstone.
+    pub fn cameras(&self) -> String {
+        format!("{}cameras", self.prefix)
+    }
+
+    /// `placement/1`.
+    pub fn placements(&self) -> String {
+        format!("{}placements", self.prefix)
+    }
+
+    /// Never holds a record: its partitions are the slots of a pool.
+    pub fn slots(&self, pool: &str) -> String {
+        format!("{}slots.{pool}", self.prefix)
+    }
+
+    /// `pod/1`.
+    pub fn pods(&self) -> String {
+        format!("{}pods", self.prefix)
+    }
+
+    /// `audit/1`.
+    pub fn audit(&self) -> String {
+        format!("{}audit", self.prefix)
+    }
+
+    /// What could not be read, as it came.
+    pub fn dead_letter(&self) -> String {
+        format!("{}dead-letter", self.prefix)
+    }
+
+    /// The consumer group that shares the slots of a pool.
+    pub fn pipeline_group(&self, pool: &str) -> String {
+        format!("{}sightline-pipeline-{pool}", self.prefix)
+    }
+
+    /// `frame/1 spec/1 stream/1 gap/1 tick/1`, in order per camera.
     pub fn detections(&self) -> String {
         format!("{}detections", self.prefix)
     }
@@ -45,20 +80,25 @@ impl Topics {
         format!("{}camera-status", self.prefix)
     }
 
-    /// All topics, as `topics apply` makes them.
-    pub fn wanted(&self, partitions: i32) -> Vec<TopicSpec> {
-        vec![
-            TopicSpec {
-                name: self.detections(),
-                partitions,
-                config: vec![("cleanup.policy", "delete".to_owned()), ("retention.ms", DAY_MS.to_string())],
-            },
-            TopicSpec {
-                name: self.camera_status(),
-                partitions,
-                config: vec![("cleanup.policy", "compact".to_owned())],
-            },
-        ]
+    /// All topics, as `topics apply` makes them, for pipelines of these pools.
+    pub fn wanted(&self, partitions: i32, pools: &[&str]) -> Vec<TopicSpec> {
+        let compacted = |name| TopicSpec { name, partitions, config: vec![("cleanup.policy", "compact".into())] };
+        let kept = |name, partitions, days: u64| TopicSpec {
+            name,
+            partitions,
+            config: vec![("cleanup.policy", "delete".into()), ("retention.ms", (days * DAY_MS).to_string())],
+        };
+        let mut topics = vec![
+            compacted(self.cameras()),
+            compacted(self.placements()),
+            compacted(self.pods()),
+            compacted(self.camera_status()),
+            kept(self.detections(), partitions, 1),
+            kept(self.audit(), 1, 90),
+            kept(self.dead_letter(), 1, 14),
+        ];
+        topics.extend(pools.iter().map(|pool| kept(self.slots(pool), partitions, 1)));
+        topics
     }
 }
 
@@ -68,17 +108,25 @@ mod tests {
 
     #[test]
     fn the_prefix_goes_before_every_name() {
-        let names =
-            |topics: &Topics| topics.wanted(4).into_iter().map(|topic| topic.name).collect::<Vec<_>>();
-        assert_eq!(names(&Topics::default()), ["sightline.detections", "sightline.camera-status"]);
-        assert_eq!(names(&Topics::new("")), ["detections", "camera-status"]);
+        let names = |topics: &Topics| {
+            topics.wanted(4, &["default"]).into_iter().map(|topic| topic.name).collect::<Vec<_>>().join(" ")
+        };
+        let bare = "cameras placements pods camera-status detections audit dead-letter slots.default";
+        assert_eq!(names(&Topics::new("")), bare);
+        let prefixed: Vec<_> = bare.split(' ').map(|name| format!("sightline.{name}")).collect();
+        assert_eq!(names(&Topics::default()), prefixed.join(" "));
+        assert_eq!(Topics::new("a.").pipeline_group("gpu"), "a.sightline-pipeline-gpu");
     }
 
     #[test]
     fn detections_stay_a_day_and_statuses_for_ever() {
-        let [detections, status] = &Topics::default().wanted(DEFAULT_PARTITIONS)[..] else { unreachable!() };
-        assert_eq!(detections.partitions, 48);
-        assert!(detections.config.contains(&("retention.ms", "86400000".to_owned())));
-        assert_eq!(status.config, [("cleanup.policy", "compact".to_owned())]);
+        let wanted = Topics::default().wanted(DEFAULT_PARTITIONS, &["default"]);
+        let of = |name: String| wanted.iter().find(|topic| topic.name == name).cloned();
+        let topics = Topics::default();
+        let detections = of(topics.detections()).map(|topic| (topic.partitions, topic.config));
+        let day = vec![("cleanup.policy", "delete".to_owned()), ("retention.ms", "86400000".to_owned())];
+        assert_eq!(detections, Some((48, day)));
+        let status = of(topics.camera_status()).map(|topic| topic.config);
+        assert_eq!(status, Some(vec![("cleanup.policy", "compact".to_owned())]));
     }
 }

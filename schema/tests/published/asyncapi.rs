@@ -2,8 +2,8 @@
 
 use serde_json::{Map, Value, json};
 use sightline_schema::{
-    CONTENT_TYPE_JSON, DEFAULT_PREFIX, FrameResult, Gap, HEADER_CONTENT_TYPE, HEADER_SCHEMA, Message,
-    SpecRecord, Status, StreamRecord, Tick, Topics,
+    Audit, Base, CONTENT_TYPE_JSON, Camera, DEFAULT_PREFIX, FrameResult, Gap, HEADER_CONTENT_TYPE, HEADER_SCHEMA,
+    Message, Placement, Pod, SpecRecord, Status, StreamRecord, Tick, Topics,
 };
 
 use crate::{check, docs_folder, file_name};
@@ -22,6 +22,11 @@ fn document() -> Value {
         message::<Gap>("Something was not seen or not kept."),
         message::<Tick>("A sign of life, every 5 s without a frame record."),
         message::<Status>("How a camera fares: at each change, and again every 30 s."),
+        message::<Camera>("A registered camera and its settings."),
+        message::<Placement>("Which pool and slot a camera belongs to."),
+        message::<Pod>("A process that runs cameras, every 5 s."),
+        message::<Base>("What is added to a partition's offsets to give epochs, in a topic that was made anew."),
+        message::<Audit>("Who changed what."),
     ];
     let in_detections =
         [FrameResult::SCHEMA, SpecRecord::SCHEMA, StreamRecord::SCHEMA, Gap::SCHEMA, Tick::SCHEMA];
@@ -46,12 +51,28 @@ fn document() -> Value {
             "camera-status": channel(
                 &topics.camera_status(),
                 "How each camera fares. Compacted: the latest per camera stays.",
-                &[Status::SCHEMA],
-            )
+                &[Status::SCHEMA, Base::SCHEMA],
+            ),
+            "cameras": channel(
+                &topics.cameras(),
+                "The registered cameras. Compacted; a tombstone is a camera that was deleted.",
+                &[Camera::SCHEMA],
+            ),
+            "placements": channel(
+                &topics.placements(),
+                "Where each camera belongs. Compacted.",
+                &[Placement::SCHEMA],
+            ),
+            "pods": channel(&topics.pods(), "Who runs cameras. Compacted.", &[Pod::SCHEMA]),
+            "audit": channel(&topics.audit(), "Each accepted change. Kept 90 days.", &[Audit::SCHEMA])
         },
         "operations": {
             "publishDetections": {"action": "send", "channel": {"$ref": "#/channels/detections"}},
-            "publishCameraStatus": {"action": "send", "channel": {"$ref": "#/channels/camera-status"}}
+            "publishCameraStatus": {"action": "send", "channel": {"$ref": "#/channels/camera-status"}},
+            "publishPods": {"action": "send", "channel": {"$ref": "#/channels/pods"}},
+            "publishCameras": {"action": "send", "channel": {"$ref": "#/channels/cameras"}},
+            "publishPlacements": {"action": "send", "channel": {"$ref": "#/channels/placements"}},
+            "publishAudit": {"action": "send", "channel": {"$ref": "#/channels/audit"}}
         },
         "components": {"messages": Map::from_iter(messages)}
     })

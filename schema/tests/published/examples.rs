@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use sightline_schema::{
-    Anchor, Box2d, Camera, CameraState, Clock, Credentials, DetectSettings, DetectionRecord, ErrorCode,
-    FrameResult, Gap, GapAfter, GapBefore, GapReason, LastResult, Line, Mask, ModelFacts, Point, Role,
+    Anchor, Audit, AuditAction, Base, Box2d, Camera, CameraState, Clock, Credentials, DetectSettings, DetectionRecord, ErrorCode,
+    FrameResult, Gap, GapAfter, GapBefore, GapReason, LastResult, Line, Mask, ModelFacts, Placement, Pod, Point, Role,
     Sampling, Skipped, SpecRecord, Status, StatusError, StreamRecord, StreamSpec, StreamState, Tick,
     Timestamp, TrackRef, TrackState, VideoFacts, Zone,
 };
@@ -197,4 +197,40 @@ pub(crate) fn more_statuses() -> [Status; 2] {
         ..status()
     };
     [claimed, retrying]
+}
+
+pub(crate) fn placement() -> Placement {
+    Placement { camera: "gate-3".into(), pool: "default".into(), slot: 17 }
+}
+
+pub(crate) fn pod() -> Pod {
+    Pod {
+        pod: "pipeline-2".into(),
+        instance: "5f0c2d1e".into(),
+        pool: "default".into(),
+        slots: vec![1, 17, 33],
+        device: "cpu".into(),
+        capacity_fps: 46.8,
+        wanted_fps: 40.0,
+        cameras: 8,
+        version: "0.1.0".into(),
+        since: at("2026-11-23T18:39:41.040Z"),
+        model: spec().model,
+    }
+}
+
+pub(crate) fn base() -> Base {
+    Base { base: 41_000 }
+}
+
+pub(crate) fn audit() -> Audit {
+    Audit {
+        who: "ops".into(),
+        at: at("2026-11-23T18:39:41.040Z"),
+        action: AuditAction::Changed,
+        camera: "gate-3".into(),
+        generation: Some(4),
+        fields: texts(["credentials", "zones"]),
+        placement: None,
+    }
 }

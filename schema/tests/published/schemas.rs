@@ -77,6 +77,10 @@ fn the_schemas_are_those_of_the_types() {
     check_message(&[examples::tick(), Tick { error: None, ..examples::tick() }]);
     let [claimed, retrying] = examples::more_statuses();
     check_message(&[examples::status(), claimed, retrying]);
+    check_message(&[examples::placement()]);
+    check_message(&[examples::pod()]);
+    check_message(&[examples::base()]);
+    check_message(&[examples::audit()]);
     check_schema("cameras-file.json", &camera_file_schema());
 }
 
