@@ -297,7 +297,13 @@ pub(crate) struct TopicsActionArgs {
     #[arg(long, value_name = "N", default_value_t = 1, env = "SIGHTLINE_REPLICATION")]
     pub(crate) replication: i32,
     /// A pool of pipelines; may be given several times
-    #[arg(long, value_name = "POOL", default_value = "default", value_delimiter = ',', env = "SIGHTLINE_POOLS")]
+    #[arg(
+        long,
+        value_name = "POOL",
+        default_value = "default",
+        value_delimiter = ',',
+        env = "SIGHTLINE_POOLS"
+    )]
     pub(crate) pool: Vec<String>,
 }
 

@@ -82,7 +82,8 @@ impl Topics {
 
     /// All topics, as `topics apply` makes them, for pipelines of these pools.
     pub fn wanted(&self, partitions: i32, pools: &[&str]) -> Vec<TopicSpec> {
-        let compacted = |name| TopicSpec { name, partitions, config: vec![("cleanup.policy", "compact".into())] };
+        let compacted =
+            |name| TopicSpec { name, partitions, config: vec![("cleanup.policy", "compact".into())] };
         let kept = |name, partitions, days: u64| TopicSpec {
             name,
             partitions,

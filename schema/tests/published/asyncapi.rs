@@ -2,8 +2,8 @@
 
 use serde_json::{Map, Value, json};
 use sightline_schema::{
-    Audit, Base, CONTENT_TYPE_JSON, Camera, DEFAULT_PREFIX, FrameResult, Gap, HEADER_CONTENT_TYPE, HEADER_SCHEMA,
-    Message, Placement, Pod, SpecRecord, Status, StreamRecord, Tick, Topics,
+    Audit, Base, CONTENT_TYPE_JSON, Camera, DEFAULT_PREFIX, FrameResult, Gap, HEADER_CONTENT_TYPE,
+    HEADER_SCHEMA, Message, Placement, Pod, SpecRecord, Status, StreamRecord, Tick, Topics,
 };
 
 use crate::{check, docs_folder, file_name};
@@ -25,7 +25,9 @@ fn document() -> Value {
         message::<Camera>("A registered camera and its settings."),
         message::<Placement>("Which pool and slot a camera belongs to."),
         message::<Pod>("A process that runs cameras, every 5 s."),
-        message::<Base>("What is added to a partition's offsets to give epochs, in a topic that was made anew."),
+        message::<Base>(
+            "What is added to a partition's offsets to give epochs, in a topic that was made anew.",
+        ),
         message::<Audit>("Who changed what."),
     ];
     let in_detections =

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use sightline_schema::{
-    Anchor, Audit, AuditAction, Base, Box2d, Camera, CameraState, Clock, Credentials, DetectSettings, DetectionRecord, ErrorCode,
-    FrameResult, Gap, GapAfter, GapBefore, GapReason, LastResult, Line, Mask, ModelFacts, Placement, Pod, Point, Role,
-    Sampling, Skipped, SpecRecord, Status, StatusError, StreamRecord, StreamSpec, StreamState, Tick,
-    Timestamp, TrackRef, TrackState, VideoFacts, Zone,
+    Anchor, Audit, AuditAction, Base, Box2d, Camera, CameraState, Clock, Credentials, DetectSettings,
+    DetectionRecord, ErrorCode, FrameResult, Gap, GapAfter, GapBefore, GapReason, LastResult, Line, Mask,
+    ModelFacts, Placement, Pod, Point, Role, Sampling, Skipped, SpecRecord, Status, StatusError,
+    StreamRecord, StreamSpec, StreamState, Tick, Timestamp, TrackRef, TrackState, VideoFacts, Zone,
 };
 
 fn at(text: &str) -> Timestamp {

@@ -44,7 +44,19 @@ fn the_document_shows_the_golden_examples() {
         .skip(1)
         .map(|block| serde_json::from_str(block.split("```").next().unwrap()).unwrap())
         .collect();
-    for name in ["camera-1", "frame-1", "spec-1", "stream-1", "gap-1", "tick-1", "status-1", "placement-1", "pod-1", "base-1", "audit-1"] {
+    for name in [
+        "camera-1",
+        "frame-1",
+        "spec-1",
+        "stream-1",
+        "gap-1",
+        "tick-1",
+        "status-1",
+        "placement-1",
+        "pod-1",
+        "base-1",
+        "audit-1",
+    ] {
         let golden = fs::read_to_string(golden_folder().join(name).with_extension("json")).unwrap();
         let golden: Value = serde_json::from_str(&golden).unwrap();
         assert!(shown.contains(&golden), "docs/MESSAGES.md does not show schema/golden/{name}.json");
