@@ -184,9 +184,15 @@ pub(crate) struct HttpArgs {
 #[cfg(feature = "pipeline")]
 #[derive(Args, Debug)]
 pub(crate) struct PipelineArgs {
-    /// The cameras: a YAML file
+    /// Runs these cameras, from a YAML file. Without it: its share of the registered ones
     #[arg(long, value_name = "FILE", env = "SIGHTLINE_CAMERAS")]
-    pub(crate) cameras: PathBuf,
+    pub(crate) cameras: Option<PathBuf>,
+    /// Whose cameras it shares with the other pods of it
+    #[arg(long, value_name = "POOL", default_value = "default", env = "SIGHTLINE_POOL")]
+    pub(crate) pool: String,
+    /// Frames a second that it can detect. Default: measured at the start
+    #[arg(long, value_name = "FPS", env = "SIGHTLINE_CAPACITY_FPS", value_parser = capacity)]
+    pub(crate) capacity_fps: Option<f64>,
     #[command(flatten)]
     pub(crate) kafka: KafkaArgs,
     #[command(flatten)]
@@ -195,6 +201,9 @@ pub(crate) struct PipelineArgs {
     pub(crate) publishing: PublishingArgs,
     #[command(flatten)]
     pub(crate) http: HttpArgs,
+    /// Where cameras' secrets are: a directory for each, by its name, with the files `username` and `password`
+    #[arg(long, value_name = "DIR", env = "SIGHTLINE_SECRETS")]
+    pub(crate) secrets: Option<PathBuf>,
     /// This process's name in statuses. Default: the host's name
     #[arg(long, value_name = "NAME", env = "SIGHTLINE_POD")]
     pub(crate) pod: Option<String>,
@@ -243,6 +252,9 @@ pub(crate) struct UpArgs {
     pub(crate) publishing: PublishingArgs,
     #[command(flatten)]
     pub(crate) http: HttpArgs,
+    /// Where cameras' secrets are: a directory for each, by its name, with the files `username` and `password`
+    #[arg(long, value_name = "DIR", env = "SIGHTLINE_SECRETS")]
+    pub(crate) secrets: Option<PathBuf>,
     /// Play files once, as fast as results are taken, and end when all have ended
     #[arg(long, env = "SIGHTLINE_ONCE")]
     pub(crate) once: bool,
@@ -404,6 +416,13 @@ fn seconds(given: &str) -> Result<f64, String> {
 }
 
 #[cfg(feature = "pipeline")]
+fn capacity(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(fps) if fps > 0.0 && f64::is_finite(fps) => Ok(fps),
+        _ => Err("give frames a second, above 0".to_owned()),
+    }
+}
+
 fn rate(given: &str) -> Result<f64, String> {
     let value: f64 = given.parse().map_err(|_| "give a number of frames a second".to_owned())?;
     if value > 0.0 && value <= 240.0 { Ok(value) } else { Err("give more than 0 and at most 240".to_owned()) }

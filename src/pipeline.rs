@@ -1,15 +1,19 @@
 //! `sightline pipeline`: many cameras to Kafka.
 
+use sightline_pipeline::secrets::Secrets;
 use sightline_pipeline::source;
 use sightline_pipeline::topology::FleetOptions;
 
 use crate::cli::PipelineArgs;
 use crate::exit::{Failure, Outcome};
-use crate::serve::{self, Service, Work};
+use crate::serve::{self, Service, Share, Work};
 use crate::{cameras, kafka, model};
 
 pub(crate) fn run(args: PipelineArgs) -> Outcome {
-    let cameras = cameras::from_file(&args.cameras)?;
+    let (cameras, share) = match &args.cameras {
+        Some(file) => (cameras::from_file(file)?, None),
+        None => (Vec::new(), Some(Share { pool: args.pool.clone(), capacity_fps: args.capacity_fps })),
+    };
     let settings = kafka::settings(&args.kafka.kafka, &args.kafka.settings)?;
     source::gst::init().map_err(Failure::failed)?;
     let model = model::open(&args.model.model, &args.model.reading)?;
@@ -19,15 +23,18 @@ pub(crate) fn run(args: PipelineArgs) -> Outcome {
         options: FleetOptions {
             pod: args.pod.unwrap_or_else(pod),
             workers: model::workers(&args.model.reading),
-            decoder_threads: decoder_threads(cameras.len()),
+            // Registered cameras come and go; a pod that shares them runs many.
+            decoder_threads: if share.is_some() { 1 } else { decoder_threads(cameras.len()) },
             track: !args.no_track,
             agnostic_nms: false,
+            secrets: Secrets::new(args.secrets.clone()),
         },
         cameras,
         model: &model,
         settings,
         topics: kafka::topics(&args.kafka.settings),
         publishing: &args.publishing,
+        share,
         ends: false,
     };
     serve::run(&service, work, |_| {})

@@ -1,9 +1,12 @@
 //! What `pipeline` and `up` share: metrics, probes, waiting for Kafka, running the cameras to their end.
 
 use std::sync::Arc;
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use prometheus_client::registry::Registry;
+use sightline_pipeline::assignment::{Assignment, AssignmentOptions};
+use sightline_pipeline::capacity;
 use sightline_pipeline::detect::Model;
 use sightline_pipeline::metrics::PipelineMetrics;
 use sightline_pipeline::predecessors::Predecessors;
@@ -52,8 +55,16 @@ impl Service {
 
     /// Waits until a broker answers and the topics are there. A missing topic is a refusal; an absent broker, or one
     /// that lets nobody in, is waited for, and said. `false` when the process is stopped meanwhile.
-    fn wait_for_kafka(&self, settings: &KafkaSettings, topics: &Topics) -> Result<bool, Failure> {
-        let names = [topics.detections(), topics.camera_status()];
+    fn wait_for_kafka(
+        &self,
+        settings: &KafkaSettings,
+        topics: &Topics,
+        share: Option<&Share>,
+    ) -> Result<bool, Failure> {
+        let mut names = vec![topics.detections(), topics.camera_status()];
+        if let Some(Share { pool, .. }) = share {
+            names.extend([topics.cameras(), topics.placements(), topics.pods(), topics.slots(pool)]);
+        }
         let names: Vec<_> = names.iter().map(String::as_str).collect();
         let mut said: Option<Instant> = None;
         while !self.shutdown.is_set() {
@@ -80,6 +91,14 @@ impl Service {
     }
 }
 
+/// How registered cameras are shared with other pods.
+#[derive(Clone, Debug)]
+pub(crate) struct Share {
+    pub(crate) pool: String,
+    /// Frames a second; measured where it is not stated.
+    pub(crate) capacity_fps: Option<f64>,
+}
+
 /// The cameras and how they are run.
 pub(crate) struct Work<'a> {
     pub(crate) cameras: Vec<Camera>,
@@ -88,6 +107,8 @@ pub(crate) struct Work<'a> {
     pub(crate) settings: KafkaSettings,
     pub(crate) topics: Topics,
     pub(crate) publishing: &'a PublishingArgs,
+    /// Runs registered cameras, too, together with the other pods of a pool.
+    pub(crate) share: Option<Share>,
     /// Come back when all cameras have ended, instead of waiting to be stopped.
     pub(crate) ends: bool,
 }
@@ -97,12 +118,12 @@ pub(crate) fn run(service: &Service, mut work: Work<'_>, watch: impl FnOnce(&Shu
     for camera in &work.cameras {
         service.metrics.camera(&camera.id);
     }
-    if work.cameras.is_empty() {
+    if work.cameras.is_empty() && work.share.is_none() {
         tracing::warn!("there is no camera to run");
     }
     let plan = Plan::new(std::mem::take(&mut work.cameras), work.model, &work.options).map_err(refused)?;
     let outbox = outbox(service, &work)?;
-    if !service.wait_for_kafka(&work.settings, &work.topics)? {
+    if !service.wait_for_kafka(&work.settings, &work.topics, work.share.as_ref())? {
         return ended(service, &work, &outbox.stop(Duration::ZERO));
     }
     std::thread::scope(|scope| {
@@ -133,10 +154,7 @@ fn run_cameras(service: &Service, plan: Plan, work: &Work<'_>, outbox: Outbox) -
     let publisher = Publisher::start(&work.settings, linger, outbox, &work.topics, metrics, stop.clone())
         .map_err(Failure::failed)?;
     service.health.set("kafka", Condition::Ready);
-    let predecessors = Predecessors::read(&work.settings, &work.topics).unwrap_or_else(|fault| {
-        tracing::warn!("what earlier runs of the cameras left is not known, and gaps may be unsaid: {fault}");
-        Predecessors::default()
-    });
+    let predecessors = predecessors(&plan, work);
     let context = FleetContext {
         model: work.model,
         options: &work.options,
@@ -146,8 +164,13 @@ fn run_cameras(service: &Service, plan: Plan, work: &Work<'_>, outbox: Outbox) -
         predecessors: &predecessors,
     };
     let fleet = Fleet::start(plan, &context).map_err(refused)?;
+    let assignment = match &work.share {
+        Some(share) => Some(assignment(share, work, &fleet)?),
+        None => None,
+    };
     service.health.set("cameras", Condition::Ready);
     std::thread::scope(|scope| {
+        let sharing = assignment.map(|assignment| scope.spawn(|| share_cameras(assignment, service, &stop)));
         let link = scope.spawn(|| follow_link(service, &publisher, &stop));
         fleet.wait();
         if work.ends {
@@ -156,11 +179,57 @@ fn run_cameras(service: &Service, plan: Plan, work: &Work<'_>, outbox: Outbox) -
         // Recorded cameras may all have ended; the process is still there to be asked.
         stop.wait();
         service.health.shutting_down();
-        let (_, left) = fleet.stop();
+        let (threads, outcome) = match sharing.map(|sharing| sharing.join()) {
+            None => (Vec::new(), Ok(())),
+            Some(Ok(shared)) => shared,
+            Some(Err(_)) => (Vec::new(), Err(Failure::failed("sharing cameras with other pods panicked"))),
+        };
+        let (_, left) = fleet.stop(threads);
         // A panic of the follower loses nothing.
         let _ = link.join();
-        ended(service, work, &left)
+        outcome.and(ended(service, work, &left))
     })
+}
+
+/// What earlier runs of the cameras left: of those that this process was given, since the others' come with their claims.
+fn predecessors(plan: &Plan, work: &Work<'_>) -> Predecessors {
+    if plan.is_empty() {
+        return Predecessors::default();
+    }
+    Predecessors::read(&work.settings, &work.topics).unwrap_or_else(|fault| {
+        tracing::warn!("what earlier runs of the cameras left is not known, and gaps may be unsaid: {fault}");
+        Predecessors::default()
+    })
+}
+
+/// Reads what is registered, says what this pod can carry, and joins the others.
+fn assignment(share: &Share, work: &Work<'_>, fleet: &Fleet) -> Result<Assignment, Failure> {
+    let capacity_fps = match share.capacity_fps {
+        Some(stated) => stated,
+        None => capacity::measure(work.model, work.options.workers).map_err(model::refused)?,
+    };
+    tracing::info!(pool = share.pool, capacity_fps = (capacity_fps * 10.0).round() / 10.0, "sharing cameras");
+    let options = AssignmentOptions {
+        settings: work.settings.clone(),
+        topics: work.topics.clone(),
+        pool: share.pool.clone(),
+        capacity_fps,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+    };
+    Assignment::start(options, fleet.runner(), work.model).map_err(Failure::failed)
+}
+
+/// Shares cameras until the process stops. Gives the threads that were told to end, and may still run.
+fn share_cameras(
+    mut assignment: Assignment,
+    service: &Service,
+    stop: &Shutdown,
+) -> (Vec<JoinHandle<()>>, Outcome) {
+    let outcome = assignment.run(&service.shutdown);
+    // Where it can't go on, nothing does.
+    service.shutdown.set(Cause::Finished);
+    stop.set(Cause::Finished);
+    (assignment.into_threads(), outcome.map_err(Failure::failed))
 }
 
 /// Readiness follows the link to Kafka, until the process stops.

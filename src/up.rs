@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use sightline_pipeline::secrets::Secrets;
 use sightline_pipeline::source;
 use sightline_pipeline::topology::FleetOptions;
 use sightline_schema::{EMBEDDED_PARTITIONS, Topics};
@@ -51,12 +52,14 @@ pub(crate) fn run(args: UpArgs, log: LogFormat) -> Outcome {
             decoder_threads: decoder_threads(all.len()),
             track: !args.thresholds.no_track,
             agnostic_nms: args.thresholds.agnostic_nms,
+            secrets: Secrets::new(args.secrets.clone()),
         },
         cameras: all,
         model: &model,
         settings,
         topics,
         publishing: &args.publishing,
+        share: None,
         ends: args.once,
     };
     let table = Table::new(&work.cameras, &service.metrics, log);

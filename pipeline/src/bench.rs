@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use sightline_schema::{Clock, Sampling, Skipped, Timestamp, Transport};
+use sightline_schema::{Clock, GapReason, Sampling, SkipReason, Skipped, Timestamp, Transport};
 
 use crate::batch::WhenFull;
 use crate::clock::CaptureClock;
@@ -185,7 +185,8 @@ struct BenchOutlet {
 impl Outlet for BenchOutlet {
     fn frame(&mut self, tracked: &Tracked<'_>) -> Result<(), Unpublished> {
         // Writing the record is part of the work.
-        let record = serde_json::to_vec(&self.facts.result(tracked)).map_err(|_| Unpublished)?;
+        let record = serde_json::to_vec(&self.facts.result(tracked))
+            .map_err(|_| Unpublished(SkipReason::Unpublished))?;
         std::hint::black_box(record);
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         kept.frames += 1;
@@ -216,7 +217,14 @@ fn everything(model: &Model, options: &BenchOptions) -> Result<Round, BenchError
     let (slot, lane) = adder.add(Lane::new(settings, metrics.clone(), Box::new(outlet)), WhenFull::Block);
     let mut source = open(options)?;
     let clock = CaptureClock::new(Clock::File, 0);
-    let mut reader = Reader::new(adder.slots(), slot, metrics, Gate::new(&Sampling::EveryFrame), clock);
+    let mut reader = Reader::new(
+        adder.slots(),
+        slot,
+        metrics,
+        Gate::new(&Sampling::EveryFrame),
+        clock,
+        GapReason::PodLost,
+    );
     let seen = std::cell::Cell::new(0u64);
     let (before, started) = (cpu::process(), Instant::now());
     let read = reader.run(&mut source, &|| seen.get() >= options.frames, &mut |_| seen.set(seen.get() + 1));

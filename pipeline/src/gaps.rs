@@ -27,6 +27,12 @@ impl Gaps {
         Self { camera: camera.into(), epoch, last: predecessor, succeeds, pending: None }
     }
 
+    /// The run before has ended, with this result as its last: told before the first result of this one.
+    pub fn predecessor(&mut self, last: GapAfter) {
+        self.last = Some(last);
+        self.succeeds = true;
+    }
+
     /// Something may be missing before the next result. `interval_us` is the usual distance of two.
     pub fn lost(&mut self, reason: GapReason, interval_us: i64) {
         self.pending = Some(Pending { reason, interval_us });

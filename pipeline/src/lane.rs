@@ -1,6 +1,6 @@
 //! One camera's way behind the detector: back into order, tracked, given to its outlet.
 
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use sightline_schema::{SkipReason, Skipped, TrackRef};
@@ -56,9 +56,9 @@ pub struct Tracked<'a> {
     pub track: StageTime,
 }
 
-/// A frame did not get out; it goes onto the account of the next.
+/// A frame did not get out, for this reason; it goes onto the account of the next.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Unpublished;
+pub struct Unpublished(pub SkipReason);
 
 /// Where a camera's results go.
 pub trait Outlet: Send {
@@ -75,7 +75,8 @@ pub struct LaneSettings {
 }
 
 pub struct Lane {
-    settings: LaneSettings,
+    thresholds: RwLock<Arc<Thresholds>>,
+    track: bool,
     metrics: Arc<CameraMetrics>,
     inner: Mutex<Inner>,
     ended: Condvar,
@@ -98,15 +99,23 @@ impl Lane {
             outlet,
             ended: false,
         };
-        Self { settings, metrics, inner: Mutex::new(inner), ended: Condvar::new() }
+        let LaneSettings { thresholds, track } = settings;
+        let thresholds = RwLock::new(Arc::new(thresholds));
+        Self { thresholds, track, metrics, inner: Mutex::new(inner), ended: Condvar::new() }
     }
 
     pub fn camera(&self) -> &str {
         self.metrics.camera()
     }
 
-    pub fn thresholds(&self) -> &Thresholds {
-        &self.settings.thresholds
+    /// What counts as a detection at the moment.
+    pub fn thresholds(&self) -> Arc<Thresholds> {
+        self.thresholds.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Other thresholds from the next frame on.
+    pub fn set_thresholds(&self, thresholds: Arc<Thresholds>) {
+        *self.thresholds.write().unwrap_or_else(PoisonError::into_inner) = thresholds;
     }
 
     /// Takes what a worker made of a ticket; whatever is now in order goes on, on this thread.
@@ -149,11 +158,12 @@ impl Lane {
         let mut stopwatch = Stopwatch::start();
         let tracks = self.track(inner, frame, detections);
         let track = stopwatch.lap();
+        let thresholds = self.thresholds();
         let shown: Vec<_> = detections
             .iter()
             .copied()
             .zip(tracks)
-            .filter(|(detection, _)| self.settings.thresholds.shows(detection))
+            .filter(|(detection, _)| thresholds.shows(detection))
             .collect();
         // Counted now, not with the record that carries them: while Kafka is away none goes out.
         self.metrics.skipped(&frame.skipped);
@@ -162,9 +172,9 @@ impl Lane {
         let tracked = Tracked { frame, skipped, detections: &shown, times, track };
         match inner.outlet.frame(&tracked) {
             Ok(()) => self.metrics.frame(&tracked),
-            Err(Unpublished) => {
+            Err(Unpublished(reason)) => {
                 inner.owed = skipped;
-                self.lost(inner, SkipReason::Unpublished);
+                self.lost(inner, reason);
             }
         }
     }
@@ -178,7 +188,7 @@ impl Lane {
     }
 
     fn track(&self, inner: &mut Inner, frame: &Frame, detections: &[Detection]) -> Vec<Option<TrackRef>> {
-        if !self.settings.track {
+        if !self.track {
             return vec![None; detections.len()];
         }
         let size = frame.size();

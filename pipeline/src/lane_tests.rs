@@ -35,7 +35,7 @@ struct FullFor {
 impl Outlet for FullFor {
     fn frame(&mut self, tracked: &Tracked<'_>) -> Result<(), Unpublished> {
         if self.refused.contains(&tracked.frame.seq) {
-            return Err(Unpublished);
+            return Err(Unpublished(SkipReason::Unpublished));
         }
         self.written.lock().unwrap().frames.push((tracked.frame.seq, tracked.skipped));
         Ok(())

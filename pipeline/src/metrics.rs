@@ -250,6 +250,21 @@ impl CameraMetrics {
         &self.camera
     }
 
+    /// A run begins: it had no result yet.
+    pub fn begin(&self) {
+        self.first_at.store(i64::MIN, Ordering::Release);
+        self.last_at.store(i64::MIN, Ordering::Release);
+        self.last_seq.store(0, Ordering::Relaxed);
+    }
+
+    /// It no longer runs here.
+    pub fn gone(&self) {
+        let before = self.state.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(before) = before {
+            self.cameras.get_or_create(&ByState { state: before.as_str() }).dec();
+        }
+    }
+
     /// Access units arrived.
     pub fn arrived(&self, count: u64) {
         self.arrived.inc_by(count);

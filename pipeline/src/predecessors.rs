@@ -18,7 +18,7 @@ pub struct Predecessor {
     pub clock_offset_ms: Option<i64>,
     /// Somebody claimed the camera before.
     pub claimed: bool,
-    epoch: u64,
+    pub(crate) epoch: u64,
 }
 
 /// By camera.

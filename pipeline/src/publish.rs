@@ -2,22 +2,15 @@
 
 use std::sync::mpsc;
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
-use sightline_schema::{
-    Camera, Clock, Message, ModelFacts, SpecRecord, Status, StreamRecord, StreamState, Tick, Timestamp,
-    Topics,
-};
+use sightline_schema::{Camera, GapAfter, Message, Pod, SkipReason, Status, Topics};
 use sightline_service::kafka::{KafkaFault, KafkaSettings, LinkState};
 use sightline_service::shutdown::Shutdown;
 
 use crate::batch::{Slots, WhenFull};
-use crate::frame::{End, Mark};
-use crate::gaps::Gaps;
-use crate::lane::{Outlet, Tracked, Unpublished};
-use crate::metrics::{CameraMetrics, PipelineMetrics};
-use crate::predecessors::Predecessor;
-use crate::result::ResultFacts;
+use crate::lane::Unpublished;
+use crate::metrics::PipelineMetrics;
 use crate::spool::{Connect, FrameAt, Given, Hold, Kind, Left, Outbox};
 use crate::statuses::Statuses;
 
@@ -75,20 +68,24 @@ impl Publisher {
         }
     }
 
-    /// The outlet of one camera and epoch.
-    pub fn outlet(
-        &self,
-        spec: Spec,
-        results: ResultFacts,
-        when_full: WhenFull,
-        camera: Arc<CameraMetrics>,
-        predecessor: &Predecessor,
-    ) -> KafkaOutlet {
-        // What an earlier process left in the spool is newer than what it could tell Kafka.
-        let left = self.outbox.last_left(&results.camera).filter(|_| when_full == WhenFull::DropOldest);
-        let last = predecessor.last.into_iter().chain(left).max_by_key(|last| (last.epoch, last.seq));
-        let gaps = Gaps::new(&results.camera, results.epoch, last, predecessor.claimed);
-        KafkaOutlet { publisher: self.clone(), spec, results, when_full, camera, gaps, unsaid: None }
+    /// A camera's last result that an earlier process left in the spool: newer than what it could tell Kafka.
+    pub(crate) fn last_left(&self, camera: &str) -> Option<GapAfter> {
+        self.outbox.last_left(camera)
+    }
+
+    /// Writes what this pod is; `None` says that it ended.
+    pub fn pod(&self, topic: &str, name: &str, pod: Option<&Pod>) {
+        self.statuses.pod(topic, name, pod);
+    }
+
+    /// Forgets what a camera that is no longer registered had as a status.
+    pub fn forget(&self, camera: &str) {
+        self.statuses.forget(camera);
+    }
+
+    /// Waits until all that this camera gave so far is acknowledged. False when it is not in time.
+    pub(crate) fn wait_for_arrival(&self, camera: &str, patience: Duration) -> bool {
+        self.outbox.wait_for_arrival(camera, patience)
     }
 
     /// While results find no room, recorded cameras wait in their slots. `None` at the end.
@@ -111,7 +108,7 @@ impl Publisher {
 
     /// Gives one record to the outbox. With [`WhenFull::Block`] room is waited for, until the process stops and a little
     /// longer.
-    fn publish<M: Message>(
+    pub(crate) fn publish<M: Message>(
         &self,
         message: &M,
         epoch: u64,
@@ -122,17 +119,17 @@ impl Publisher {
             Ok(payload) => payload,
             Err(error) => {
                 tracing::error!(camera = message.key(), schema = M::SCHEMA, %error, "can't be written as JSON");
-                return Err(Unpublished);
+                return Err(Unpublished(SkipReason::Unpublished));
             }
         };
-        let kind = Kind::of_schema(M::SCHEMA).ok_or(Unpublished)?;
+        let kind = Kind::of_schema(M::SCHEMA).ok_or(Unpublished(SkipReason::Unpublished))?;
         let live = frame.is_some() && when_full == WhenFull::DropOldest;
         let camera = message.key().into();
         let given = Given { kind, camera, epoch, frame, payload: payload.into(), live };
         let can_wait = when_full == WhenFull::Block;
         while !self.outbox.take(given.clone(), can_wait) {
             if !can_wait || !self.waits() {
-                return Err(Unpublished);
+                return Err(Unpublished(SkipReason::Unpublished));
             }
         }
         Ok(())
@@ -148,116 +145,4 @@ impl Publisher {
         std::thread::park_timeout(left.min(RETRY));
         !left.is_zero()
     }
-}
-
-/// What `spec/1` says of a camera.
-#[derive(Clone, Debug)]
-pub struct Spec {
-    pub camera: Camera,
-    pub model: ModelFacts,
-}
-
-/// Writes one camera's results to `detections`.
-pub struct KafkaOutlet {
-    publisher: Publisher,
-    spec: Spec,
-    results: ResultFacts,
-    when_full: WhenFull,
-    camera: Arc<CameraMetrics>,
-    gaps: Gaps,
-    /// A start that found the queue full: said before the next frame, since readers need it first.
-    unsaid: Option<(Clock, Timestamp)>,
-}
-
-impl KafkaOutlet {
-    fn say<M: Message>(&self, message: &M) -> Result<(), Unpublished> {
-        self.publisher.publish(message, self.results.epoch, None, self.when_full)
-    }
-
-    fn stream(
-        &self,
-        state: StreamState,
-        clock: Clock,
-        at: Timestamp,
-        complete: Option<bool>,
-    ) -> Result<(), Unpublished> {
-        let (camera, epoch) = (self.results.camera.clone(), self.results.epoch);
-        self.say(&StreamRecord { camera, epoch, state, clock, at, complete })
-    }
-
-    fn spec(&self) -> Result<(), Unpublished> {
-        let Spec { camera, model } = &self.spec;
-        self.say(&SpecRecord {
-            camera: self.results.camera.clone(),
-            epoch: self.results.epoch,
-            generation: camera.generation,
-            zones: camera.zones.clone(),
-            lines: camera.lines.clone(),
-            anchor: camera.anchor,
-            model: model.clone(),
-            labels: camera.labels.clone(),
-        })
-    }
-
-    fn start(&mut self, clock: Clock, at: Timestamp) -> Result<(), Unpublished> {
-        self.unsaid = Some((clock, at));
-        self.spec()?;
-        self.stream(StreamState::Started, clock, at, None)?;
-        self.unsaid = None;
-        Ok(())
-    }
-}
-
-impl Outlet for KafkaOutlet {
-    fn frame(&mut self, tracked: &Tracked<'_>) -> Result<(), Unpublished> {
-        let captured_at = tracked.frame.captured_at;
-        let live = self.when_full == WhenFull::DropOldest;
-        if live {
-            self.camera.latency(since(captured_at));
-        }
-        if let Some((clock, at)) = self.unsaid {
-            self.start(clock, at)?;
-        }
-        let seq = tracked.frame.seq;
-        if let Some(gap) = self.gaps.before(seq, captured_at) {
-            self.say(&gap)?;
-        }
-        let result = self.results.result(tracked);
-        let frame = FrameAt { seq: result.seq, skipped: result.skipped.total(), captured_at };
-        self.publisher.publish(&result, result.epoch, Some(frame), self.when_full)?;
-        self.gaps.result(seq, captured_at);
-        Ok(())
-    }
-
-    fn mark(&mut self, mark: &Mark) {
-        let said = match *mark {
-            Mark::Started { clock, at, lost, interval_us } => {
-                if let Some(reason) = lost {
-                    self.gaps.lost(reason, interval_us);
-                }
-                self.start(clock, at)
-            }
-            Mark::Running { clock, at } => {
-                self.spec().and_then(|()| self.stream(StreamState::Running, clock, at, None))
-            }
-            Mark::Tick { at, state, error } => {
-                let (camera, epoch) = (self.results.camera.clone(), self.results.epoch);
-                self.say(&Tick { camera, epoch, at, state, error })
-            }
-        };
-        if said.is_err() {
-            tracing::debug!(camera = %self.results.camera, "the queue to kafka is full; a mark is left out");
-        }
-    }
-
-    fn end(&mut self, end: &End) {
-        if self.stream(StreamState::Ended, end.clock, end.at, Some(end.complete)).is_err() {
-            tracing::warn!(camera = %self.results.camera, "stopped before kafka took the stream's end");
-        }
-    }
-}
-
-fn since(at: Timestamp) -> Duration {
-    let now = Timestamp::from_system_time(SystemTime::now());
-    Duration::from_micros(u64::try_from(now.as_micros().saturating_sub(at.as_micros())).unwrap_or(0))
 }

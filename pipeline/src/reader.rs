@@ -71,12 +71,14 @@ pub struct Reader {
 }
 
 impl Reader {
+    /// `lost`: why something may be missing before the first frame, where an earlier run had results.
     pub fn new(
         slots: Arc<Slots>,
         slot: SlotId,
         metrics: Arc<CameraMetrics>,
         gate: Gate,
         clock: CaptureClock,
+        lost: GapReason,
     ) -> Self {
         let recorded = clock.kind() == Clock::File;
         Self {
@@ -90,7 +92,7 @@ impl Reader {
             owed: Skipped::default(),
             counted: 0,
             announced: false,
-            lost: Some(GapReason::PodLost),
+            lost: Some(lost),
             size: None,
             pace: Pace::default(),
             reopened: None,
@@ -141,6 +143,17 @@ impl Reader {
         }
         self.announced = false;
         self.reopened = Some(gap);
+    }
+
+    /// Other settings: the gate is another, and what results mean from here on is said.
+    pub fn settings_changed(&mut self, gate: Gate) -> Result<(), Closed> {
+        self.gate = gate;
+        if !self.announced {
+            return Ok(());
+        }
+        self.last_repeat = Instant::now();
+        let (clock, at) = (self.clock.kind(), self.clock.promise(now()));
+        self.say(Mark::Running { clock, at })
     }
 
     /// Says a tick if nothing was said for a while. Gives the promised time.

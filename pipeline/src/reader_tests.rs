@@ -62,6 +62,7 @@ impl Setting {
             metrics,
             Gate::new(sampling),
             CaptureClock::new(Clock::Arrival, 0),
+            GapReason::PodLost,
         );
         Self { slots, reader }
     }

@@ -19,6 +19,9 @@ pub struct StatusFacts {
     pub epoch: u64,
     pub generation: u64,
     pub pod: String,
+    /// By which slot and placement the pod runs it; absent where it runs what it was given.
+    pub slot: Option<u32>,
+    pub placement: Option<i64>,
 }
 
 /// Where statuses go.
@@ -38,6 +41,7 @@ pub struct StatusKeeper {
     video: Option<VideoFacts>,
     clock: Option<Clock>,
     clock_offset_ms: Option<i64>,
+    is_held: bool,
     said: Instant,
 }
 
@@ -56,6 +60,7 @@ impl StatusKeeper {
             video: None,
             clock: None,
             clock_offset_ms: None,
+            is_held: false,
             said: Instant::now(),
         }
     }
@@ -89,6 +94,20 @@ impl StatusKeeper {
         }
     }
 
+    /// Whether results wait for the run before; told when that ends.
+    pub fn held(&mut self, is_held: bool) {
+        if std::mem::replace(&mut self.is_held, is_held) && !is_held {
+            self.say();
+        }
+    }
+
+    /// Other settings from now on.
+    pub fn generation(&mut self, generation: u64) {
+        if std::mem::replace(&mut self.facts.generation, generation) != generation {
+            self.say();
+        }
+    }
+
     /// What is wrong with the picture of a stream that runs, or that nothing is any more.
     pub fn sight(&mut self, error: Option<&StreamError>) {
         let told = error.map(StreamError::to_status);
@@ -116,6 +135,11 @@ impl StatusKeeper {
         self.change(CameraState::Ended);
     }
 
+    /// Ended, for all that is known here; what of it arrived is not, so nothing is said of it.
+    pub fn left(&mut self) {
+        self.metrics.state(CameraState::Ended);
+    }
+
     fn change(&mut self, state: CameraState) {
         if self.state != state {
             self.since = now();
@@ -132,14 +156,15 @@ impl StatusKeeper {
             epoch: Some(self.facts.epoch),
             generation: self.facts.generation,
             pod: self.facts.pod.clone(),
-            slot: None,
-            placement: None,
+            slot: self.facts.slot,
+            placement: self.facts.placement,
             state: self.state,
             error: self.error.clone(),
             since: self.since,
             retry_at: self.retry_at,
             first: self.metrics.first_result(),
-            last: self.metrics.last_result(),
+            // What is held was not published.
+            last: self.metrics.last_result().filter(|_| !self.is_held),
             video: self.video.clone(),
             clock: self.clock,
             clock_offset_ms: self.clock_offset_ms,

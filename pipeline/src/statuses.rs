@@ -3,7 +3,7 @@
 use std::sync::{Arc, PoisonError, RwLock, mpsc};
 use std::time::{Duration, SystemTime};
 
-use sightline_schema::{Camera, CameraState, Message as _, Status, Timestamp};
+use sightline_schema::{Camera, CameraState, Message as _, Pod, Status, Timestamp};
 use sightline_service::kafka::{
     Delivered, FaultKind, KafkaFault, KafkaSettings, OnDelivery, Producer, SendError,
 };
@@ -82,6 +82,25 @@ impl Statuses {
         if !self.send(status, waits, None) {
             tracing::debug!(camera = %status.camera, "the queue to kafka is full; a status is left out");
         }
+    }
+
+    /// See [`crate::publish::Publisher::pod`].
+    pub(crate) fn pod(&self, topic: &str, name: &str, pod: Option<&Pod>) {
+        let Ok(payload) = pod.map(serde_json::to_vec).transpose() else { return };
+        let told: OnDelivery = Box::new(|delivered| {
+            if let Err(fault) = delivered {
+                tracing::debug!("a pod record is lost, and another follows: {fault}");
+            }
+        });
+        let producer = self.producer();
+        // What is left out is said again in 5 s.
+        let _ = producer.send_or_forget(topic, name, payload.as_deref(), Pod::schema_name(), told);
+    }
+
+    /// See [`crate::publish::Publisher::forget`].
+    pub(crate) fn forget(&self, camera: &str) {
+        let told: OnDelivery = Box::new(|_| {});
+        let _ = self.producer().send_or_forget(&self.topic, camera, None, Status::SCHEMA, told);
     }
 
     /// Waits for acknowledgements. Gives what is still not acknowledged then.

@@ -5,17 +5,19 @@ use std::time::{Duration, Instant};
 
 use sightline_schema::{Camera, CameraState, Clock, ErrorCode, GapReason, Play, Sampling, StreamSpec};
 use sightline_service::backoff::Backoff;
-use sightline_service::shutdown::Shutdown;
 
 use crate::batch::{Slots, WhenFull};
 use crate::clock::CaptureClock;
 use crate::error::StreamError;
 use crate::frame::{End, Planes, StreamItem};
 use crate::gate::Gate;
+use crate::handover::{Ended, RunControl};
 use crate::lane::Lane;
 use crate::metrics::CameraMetrics;
 use crate::picture_watch::{PictureWatch, Sight};
+use crate::publish::Publisher;
 use crate::reader::{Reader, Stopped};
+use crate::secrets::Secrets;
 use crate::source::Source;
 use crate::source::address::{Address, Kind};
 use crate::source::gst::{GstOptions, GstSource, SharedAccessUnits, shared_access_units};
@@ -29,10 +31,12 @@ const HEALTHY: Duration = Duration::from_secs(60);
 const LOOP_CUT: Duration = Duration::from_millis(1_100);
 
 /// How long the reader goes on before the status is looked at.
-const SLICE: Duration = Duration::from_millis(500);
+const SLICE: Duration = Duration::from_millis(200);
 
 /// How long the results on their way may take after the last frame.
 const DRAIN: Duration = Duration::from_secs(10);
+/// How long their acknowledgement may take then.
+const ARRIVAL: Duration = Duration::from_secs(3);
 
 /// How a stream of a camera is played: what its address and its `play` make of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,15 +76,21 @@ pub struct StreamContext {
     pub slot: crate::batch::SlotId,
     pub lane: Arc<Lane>,
     pub metrics: Arc<CameraMetrics>,
-    pub shutdown: Shutdown,
+    pub control: RunControl,
+    pub publisher: Publisher,
     pub decoder_threads: u32,
+    pub secrets: Secrets,
     /// How far the camera's clock was from ours when it was last heard of.
     pub clock_offset_ms: i64,
+    /// Why something may be missing before the first result.
+    pub lost: GapReason,
 }
 
 /// Runs one camera from its claim to its end.
 pub struct Stream {
-    camera: Camera,
+    /// Of the settings.
+    version: u64,
+    camera: Arc<Camera>,
     spec: StreamSpec,
     address: Address,
     manner: Manner,
@@ -92,7 +102,7 @@ pub struct Stream {
 
 impl Stream {
     pub fn new(
-        camera: Camera,
+        camera: Arc<Camera>,
         spec: StreamSpec,
         address: Address,
         context: StreamContext,
@@ -105,8 +115,10 @@ impl Stream {
             context.metrics.clone(),
             Gate::new(&camera.sampling),
             CaptureClock::new(manner.clock(), context.clock_offset_ms),
+            context.lost,
         );
-        Self { camera, spec, address, manner, context, units: shared_access_units(), reader, status }
+        let version = context.control.version();
+        Self { version, camera, spec, address, manner, context, units: shared_access_units(), reader, status }
     }
 
     /// The retry loop. Comes back when the camera ended or the process stops.
@@ -153,12 +165,12 @@ impl Stream {
     /// The straight path: open, read to the end.
     fn run_once(&mut self) -> Result<Stopped, StreamError> {
         self.status.connecting();
-        let mut source = GstSource::open(self.options(), self.units.clone())?;
+        let mut source = GstSource::open(self.options()?, self.units.clone())?;
         let mut watch = PictureWatch::default();
         let mut slices = 0u32;
         loop {
             let sight = match self.slice(&mut source, &mut watch) {
-                Ok((Stopped::Wanted, sight)) if !self.context.shutdown.is_set() => sight,
+                Ok((Stopped::Wanted, sight)) if !self.context.control.is_over() => sight,
                 other => {
                     self.status.video(source.video());
                     return other.map(|(stopped, _)| stopped);
@@ -170,6 +182,7 @@ impl Stream {
             }
             slices = slices.wrapping_add(1);
             // The status follows the results.
+            self.look_at_control();
             self.status.follow(self.reader.clock());
             self.judge(sight)?;
         }
@@ -181,9 +194,9 @@ impl Stream {
         source: &mut GstSource,
         watch: &mut PictureWatch,
     ) -> Result<(Stopped, Option<Sight>), StreamError> {
-        let shutdown = &self.context.shutdown;
+        let control = &self.context.control;
         let until = Instant::now() + SLICE;
-        let pause = || shutdown.is_set() || Instant::now() >= until;
+        let pause = || control.is_over() || Instant::now() >= until;
         let watched = self.manner.watched;
         let mut sight = None;
         let stopped = self.reader.run(source, &pause, &mut |frame| {
@@ -211,10 +224,26 @@ impl Stream {
         Ok(())
     }
 
-    fn options(&self) -> GstOptions {
-        GstOptions {
+    /// Takes over what others decided about this run.
+    fn look_at_control(&mut self) {
+        self.status.held(self.context.control.is_held());
+        if self.context.control.version() == self.version {
+            return;
+        }
+        let settings = self.context.control.settings();
+        self.version = settings.version;
+        self.context.lane.set_thresholds(settings.thresholds);
+        // Where nobody takes marks any more, the run ends anyway.
+        let _ = self.reader.settings_changed(Gate::new(&settings.camera.sampling));
+        self.status.generation(settings.camera.generation);
+        self.camera = settings.camera;
+    }
+
+    fn options(&self) -> Result<GstOptions, StreamError> {
+        let credentials = self.context.secrets.of(&self.camera)?;
+        Ok(GstOptions {
             camera: self.camera.id.clone(),
-            address: self.address.clone(),
+            address: self.address.clone().with_credentials(credentials),
             transport: self.spec.transport,
             latency_ms: self.spec.latency_ms,
             keyframes_only: self.camera.sampling == Sampling::Keyframes,
@@ -222,7 +251,7 @@ impl Stream {
             decoder_threads: self.context.decoder_threads,
             real_time: self.manner.live && self.address.kind() != Kind::Rtsp,
             patience: PATIENCE,
-        }
+        })
     }
 
     /// Waits before a retry, ticking. True when the process stops.
@@ -233,7 +262,8 @@ impl Stream {
             if left.is_zero() {
                 return false;
             }
-            if self.context.shutdown.wait_timeout(left.min(Duration::from_millis(500))) {
+            self.look_at_control();
+            if self.context.control.stop.wait_timeout(left.min(SLICE)) || self.context.control.is_over() {
                 return true;
             }
             if self.reader.idle(CameraState::Retrying, Some(error)).is_err() {
@@ -251,10 +281,21 @@ impl Stream {
         drop(units);
         // Behind the last frame, so that whoever reads the end has read everything. Closed slots take nothing.
         let end = StreamItem::End(End { at, clock, complete, skipped });
-        if self.context.slots.push(self.context.slot, end).is_ok() && !self.context.lane.wait_for_end(DRAIN) {
+        let is_out =
+            self.context.slots.push(self.context.slot, end).is_err() || self.context.lane.wait_for_end(DRAIN);
+        if !is_out {
             tracing::warn!(camera = %self.camera.id, "results still under way after {} s are given up", DRAIN.as_secs());
         }
-        self.status.ended();
+        // A successor publishes what is later than the last that this run had, so that must be known to lie in Kafka.
+        let ended = match self.context.publisher.wait_for_arrival(&self.camera.id, ARRIVAL) {
+            true => Ended::Settled,
+            false => Ended::Unsettled,
+        };
+        match ended {
+            Ended::Settled => self.status.ended(),
+            Ended::Unsettled => self.status.left(),
+        }
+        self.context.control.set_ended(ended);
     }
 }
 

@@ -253,7 +253,7 @@ fn work(mut detect: Detect, hand: &Hand, slots: &Slots, lanes: &Lanes) -> CpuTim
 /// A frame that can't be detected is counted, and costs neither the worker nor the frames behind it: their lane waits
 /// for every ticket.
 fn try_detect(detect: &mut Detect, frame: Frame, lane: &Lane) -> Outcome {
-    let detected = catch_unwind(AssertUnwindSafe(|| detect(&frame.planes, lane.thresholds())));
+    let detected = catch_unwind(AssertUnwindSafe(|| detect(&frame.planes, &lane.thresholds())));
     match detected {
         Ok(Ok((detections, times))) => Outcome::Detected { frame, detections, times },
         Ok(Err(error)) => {

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc;
 
 use prometheus_client::registry::Registry;
-use sightline_schema::{Camera, Clock, Skipped, Timestamp};
+use sightline_schema::{Camera, Clock, SkipReason, Skipped, Timestamp};
 
 use super::*;
 use crate::frame::{End, Mark};
@@ -17,7 +17,9 @@ struct Told(mpsc::Sender<(u64, u64)>);
 
 impl Outlet for Told {
     fn frame(&mut self, tracked: &Tracked<'_>) -> Result<(), Unpublished> {
-        self.0.send((tracked.frame.seq, tracked.skipped.corrupt)).map_err(|_| Unpublished)
+        self.0
+            .send((tracked.frame.seq, tracked.skipped.corrupt))
+            .map_err(|_| Unpublished(SkipReason::Unpublished))
     }
 
     fn mark(&mut self, _: &Mark) {}

@@ -72,12 +72,12 @@ impl<'de> Deserialize<'de> for Credentials {
         #[derive(Deserialize)]
         #[serde(untagged)]
         enum Input {
-            Fields(BTreeMap<String, Text>),
+            Fields(BTreeMap<String, Value>),
             Other(IgnoredAny),
         }
         #[derive(Deserialize)]
         #[serde(untagged)]
-        enum Text {
+        enum Value {
             Text(String),
             Sealed(SealedCredentials),
             Other(IgnoredAny),
@@ -88,7 +88,7 @@ impl<'de> Deserialize<'de> for Credentials {
         };
         let [mut secret, mut user, mut password] = [None, None, None];
         if fields.len() == 1
-            && let Some(Text::Sealed(sealed)) = fields.get("sealed")
+            && let Some(Value::Sealed(sealed)) = fields.get("sealed")
         {
             return Ok(Self::Sealed(sealed.clone()));
         }
@@ -99,7 +99,7 @@ impl<'de> Deserialize<'de> for Credentials {
                 "password" => &mut password,
                 _ => return Err(D::Error::custom(format!("unknown field `{field}`; {SHAPE}"))),
             };
-            let Text::Text(text) = value else {
+            let Value::Text(text) = value else {
                 return Err(D::Error::custom(format!("credentials.{field} must be text; put it in quotes")));
             };
             *slot = Some(text);

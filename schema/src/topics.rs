@@ -70,6 +70,11 @@ impl Topics {
         format!("{}sightline-pipeline-{pool}", self.prefix)
     }
 
+    /// The transactional id by which a pod writes its claims.
+    pub fn pod_writer(&self, pod: &str) -> String {
+        format!("{}pod-{pod}", self.prefix)
+    }
+
     /// `frame/1 spec/1 stream/1 gap/1 tick/1`, in order per camera.
     pub fn detections(&self) -> String {
         format!("{}detections", self.prefix)

@@ -19,7 +19,7 @@ use sightline_pipeline::reader::{Reader, Stopped};
 use sightline_pipeline::source::Source;
 use sightline_pipeline::workers::Workers;
 use sightline_pipeline::{cpu, source};
-use sightline_schema::{Clock, Sampling};
+use sightline_schema::{Clock, GapReason, Sampling};
 use sightline_service::shutdown::{Cause, Shutdown};
 
 use crate::cli::DetectArgs;
@@ -205,6 +205,7 @@ impl Run<'_> {
                     metrics,
                     Gate::new(&sampling),
                     CaptureClock::new(clock, 0),
+                    GapReason::PodLost,
                 );
                 let read = self.read(source.as_mut(), &mut reader, &input, &tally);
                 drop(source);

@@ -49,8 +49,11 @@ impl Follow {
                 let mut fields = line.splitn(3, '\t');
                 let mut next = || fields.next().expect("a key, a timestamp and a value");
                 let (camera, timestamp, value) = (next(), next(), next());
-                let mut value: Value =
-                    serde_json::from_str(value).unwrap_or_else(|error| panic!("{error}: {line}"));
+                // A tombstone says nothing.
+                let mut value: Value = match value {
+                    "" => Value::Null,
+                    value => serde_json::from_str(value).unwrap_or_else(|error| panic!("{error}: {line}")),
+                };
                 value[READY_MS] = timestamp.parse::<i64>().expect("a timestamp").into();
                 kept.lock().unwrap().entry(camera.to_owned()).or_default().push(value);
             }

@@ -205,6 +205,15 @@ impl Outbox {
         Some(GapAfter { epoch: last.epoch, seq: last.seq, captured_at: last.captured_at })
     }
 
+    /// Waits until all that a camera gave so far has arrived. False when it has not in time, or can't any more.
+    pub fn wait_for_arrival(&self, camera: &str, patience: Duration) -> bool {
+        let to = self.shared.state().queue.newest();
+        let waits = |state: &mut State| !state.no_more_sending && !state.queue.has_arrived(camera, to);
+        let waited = self.shared.room.wait_timeout_while(self.shared.state(), patience, waits);
+        let state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        state.queue.has_arrived(camera, to)
+    }
+
     /// Why nothing is sent at the moment, beside a broker that is away.
     pub fn waiting(&self) -> Option<KafkaFault> {
         self.shared.state().waiting.clone()

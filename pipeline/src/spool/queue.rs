@@ -132,6 +132,19 @@ impl Queue {
         self.taken_to == self.newest && self.entries.values().all(|entry| entry.arrived)
     }
 
+    /// The number of the next record accepted.
+    pub(super) fn newest(&self) -> u64 {
+        self.newest
+    }
+
+    /// Whether what a camera gave before the record of this number has arrived.
+    pub(super) fn has_arrived(&self, camera: &str, to: u64) -> bool {
+        let mut before = self.entries.range(..Place::start(to)).map(|(_, entry)| entry);
+        // Of those on disk alone nobody knows whose they are.
+        self.taken_to >= to.min(self.passed_to)
+            && before.all(|entry| entry.arrived || &*entry.header.camera != camera)
+    }
+
     /// How many records have not arrived. Of those on disk alone, those that an earlier process saw arrive count, too.
     pub(super) fn left(&self) -> u64 {
         let waiting = self.entries.iter().filter(|(place, entry)| place.is_record() && !entry.arrived);

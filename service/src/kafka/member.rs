@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::ffi::CStr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use rdkafka::bindings as sys;
@@ -30,6 +30,8 @@ pub struct Held {
     /// How many times slots were taken away without being asked for, because the group went on without this member. What
     /// it held may be held by another, or by nobody.
     pub losses: u64,
+    /// It is a member, and was told what it holds since it last joined.
+    pub is_settled: bool,
     topic: String,
     offsets: TopicPartitionList,
     metadata: Option<ConsumerGroupMetadata>,
@@ -44,7 +46,10 @@ impl Held {
 
     /// Whether it is the same as another look at it: then nothing happened in between.
     pub fn is_as(&self, other: &Held) -> bool {
-        self.slots == other.slots && self.generation == other.generation && self.losses == other.losses
+        self.slots == other.slots
+            && self.generation == other.generation
+            && self.losses == other.losses
+            && self.is_settled == other.is_settled
     }
 
     pub fn topic(&self) -> &str {
@@ -76,6 +81,7 @@ impl Member {
         let context = MemberContext {
             link: LinkContext { link: Link::new(settings.bootstrap()) },
             losses: AtomicU64::new(0),
+            is_told: AtomicBool::new(false),
         };
         let consumer: BaseConsumer<MemberContext> =
             config.create_with_context(context).map_err(|error| KafkaFault::of_client(&error))?;
@@ -96,10 +102,12 @@ impl Member {
             let _ = offsets.add_partition_offset(&self.topic, element.partition(), Offset::Offset(0));
             slots.extend(u32::try_from(element.partition()));
         }
+        let generation = self.generation();
         Held {
             slots,
-            generation: self.generation(),
+            generation,
             losses: self.consumer.context().losses.load(Ordering::SeqCst),
+            is_settled: generation.is_some() && self.consumer.context().is_told.load(Ordering::SeqCst),
             topic: self.topic.clone(),
             offsets,
             metadata: self.consumer.group_metadata(),
@@ -141,6 +149,7 @@ impl Member {
 struct MemberContext {
     link: LinkContext,
     losses: AtomicU64,
+    is_told: AtomicBool,
 }
 
 impl ClientContext for MemberContext {
@@ -158,12 +167,16 @@ impl ConsumerContext for MemberContext {
         let look = || match rebalance {
             Rebalance::Revoke(slots) => {
                 let lost = consumer.assignment_lost();
-                if lost && slots.count() > 0 {
+                if lost {
                     self.losses.fetch_add(1, Ordering::SeqCst);
+                    self.is_told.store(false, Ordering::SeqCst);
                 }
                 tracing::info!(slots = slots.count(), lost, "slots go to others");
             }
-            Rebalance::Assign(slots) => tracing::info!(slots = slots.count(), "slots come"),
+            Rebalance::Assign(slots) => {
+                self.is_told.store(true, Ordering::SeqCst);
+                tracing::info!(slots = slots.count(), "slots come");
+            }
             Rebalance::Error(error) => tracing::warn!(%error, "the group could not be rebalanced"),
         };
         let _ = catch_unwind(AssertUnwindSafe(look));

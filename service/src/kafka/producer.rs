@@ -111,13 +111,24 @@ impl Producer {
         schema: &'static str,
         on_delivery: OnDelivery,
     ) -> Result<(), Refused> {
+        self.send_or_forget(topic, key, Some(payload), schema, on_delivery)
+    }
+
+    /// The same; without a payload it is a tombstone.
+    pub fn send_or_forget(
+        &self,
+        topic: &str,
+        key: &str,
+        payload: Option<&[u8]>,
+        schema: &'static str,
+        on_delivery: OnDelivery,
+    ) -> Result<(), Refused> {
         let headers = OwnedHeaders::new_with_capacity(2)
             .insert(Header { key: HEADER_CONTENT_TYPE, value: Some(CONTENT_TYPE_JSON) })
             .insert(Header { key: HEADER_SCHEMA, value: Some(schema) });
-        let record = BaseRecord::with_opaque_to(topic, Box::new(Mutex::new(on_delivery)))
-            .key(key)
-            .payload(payload)
-            .headers(headers);
+        let mut record: BaseRecord<'_, str, [u8], _> =
+            BaseRecord::with_opaque_to(topic, Box::new(Mutex::new(on_delivery))).key(key).headers(headers);
+        record.payload = payload;
         // Counted before: its report may come before `send` returns.
         self.in_flight.add();
         self.inner.send(record).map_err(|(error, record)| {

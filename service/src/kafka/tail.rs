@@ -84,7 +84,7 @@ impl Tail {
             }
         }
         consumer.assign(&assignment).map_err(|error| fault(&error))?;
-        let behind = ends_of(&consumer, &partitions, timeout).map_err(|error| fault(&error))?;
+        let behind = ends_of(settings, "read_committed", &partitions, timeout)?;
         let topics = topics.iter().map(|topic| (*topic).to_owned()).collect();
         Ok(Self { consumer, settings: settings.clone(), topics, partitions, behind })
     }
@@ -142,15 +142,8 @@ impl Tail {
 
     /// Where the topics end now, transactions that are still open included.
     pub fn ends(&self, timeout: Duration) -> Result<Ends, KafkaFault> {
-        let fault = |error: &KafkaError| KafkaFault::of_link(code_of(error), "", self.settings.bootstrap());
-        let mut config = self.settings.client_config();
         // Asked under `read_committed` a broker says where the first open transaction begins.
-        config.set("group.id", "sightline-view").set("isolation.level", "read_uncommitted");
-        let link = Link::new(self.settings.bootstrap());
-        let asking: BaseConsumer<LinkContext> = config
-            .create_with_context(LinkContext { link })
-            .map_err(|error| KafkaFault::of_client(&error))?;
-        ends_of(&asking, &self.partitions, timeout).map_err(|error| fault(&error))
+        ends_of(&self.settings, "read_uncommitted", &self.partitions, timeout)
     }
 
     /// Polls until everything before `ends` was read: what a writer does before its first word. A transaction that is open
@@ -171,7 +164,8 @@ impl Tail {
         Ok(())
     }
 
-    fn has_reached(&self, ends: &Ends) -> bool {
+    /// Whether everything before `ends` was read.
+    pub fn has_reached(&self, ends: &Ends) -> bool {
         let Ok(positions) = self.consumer.position() else { return false };
         ends.0.iter().all(|(partition, end)| is_behind_us(&positions, partition, *end))
     }
@@ -194,18 +188,27 @@ fn is_behind_us(positions: &TopicPartitionList, (topic, partition): &(String, i3
     matches!(found, Some(Offset::Offset(at)) if at >= end)
 }
 
-/// Of partitions that hold something.
+/// Of partitions that hold something. Asked by a client of its own: one that reads, too, would put each question behind a
+/// fetch that waits for records.
 fn ends_of(
-    consumer: &BaseConsumer<LinkContext>,
+    settings: &KafkaSettings,
+    isolation: &str,
     partitions: &BTreeMap<String, u32>,
     timeout: Duration,
-) -> Result<Ends, KafkaError> {
+) -> Result<Ends, KafkaFault> {
     let deadline = Instant::now() + timeout;
+    let mut config = settings.client_config();
+    config.set("group.id", "sightline-view").set("isolation.level", isolation);
+    let link = Link::new(settings.bootstrap());
+    let asking: BaseConsumer<LinkContext> =
+        config.create_with_context(LinkContext { link }).map_err(|error| KafkaFault::of_client(&error))?;
     let mut ends = BTreeMap::new();
     for (topic, count) in partitions {
         for partition in 0..i32::try_from(*count).unwrap_or(i32::MAX) {
             let left = deadline.saturating_duration_since(Instant::now()).max(LOOK);
-            let (low, high) = consumer.fetch_watermarks(topic, partition, left)?;
+            let (low, high) = asking
+                .fetch_watermarks(topic, partition, left)
+                .map_err(|error| KafkaFault::of_link(code_of(&error), "", settings.bootstrap()))?;
             if low < high {
                 ends.insert((topic.clone(), partition), high);
             }

@@ -65,6 +65,9 @@ pub struct GroupOffsets<'a> {
     pub metadata: &'a ConsumerGroupMetadata,
 }
 
+/// What became of each record, once it is known.
+type Reports = Arc<Mutex<Vec<Option<Result<Delivered, KafkaFault>>>>>;
+
 /// The one writer of its name. Making a second one ends what the first has open, and fences it.
 pub struct Writer {
     producer: ThreadedProducer<Context>,
@@ -127,8 +130,7 @@ impl Writer {
     }
 
     fn send(&self, records: &[Write]) -> Result<Vec<Delivered>, WriteError> {
-        let delivered: Arc<Mutex<Vec<Option<Result<Delivered, KafkaFault>>>>> =
-            Arc::new(Mutex::new(vec![None; records.len()]));
+        let delivered: Reports = Arc::new(Mutex::new(vec![None; records.len()]));
         for (at, record) in records.iter().enumerate() {
             let told = delivered.clone();
             let on_delivery: super::OnDelivery = Box::new(move |outcome| {

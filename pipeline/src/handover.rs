@@ -1,0 +1,236 @@
+//! What a run of a camera and whoever rules it tell each other, so that two runs in turn give one sequence of results.
+//!
+//! The run that takes over holds its results until the one before it has published its last; that one publishes up to
+//! the first result of its successor, and ends. Both are told by `assignment`, which sees the statuses of all pods.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::Instant;
+
+use sightline_schema::{Camera, GapAfter, GapReason, Timestamp};
+use sightline_service::shutdown::{Cause, Shutdown};
+
+use crate::detect::Thresholds;
+
+/// One run's control. Cheap to clone; all clones are one.
+#[derive(Clone)]
+pub struct RunControl {
+    /// Ends the run.
+    pub stop: Shutdown,
+    inner: Arc<Mutex<Inner>>,
+    settings: Arc<RwLock<Settings>>,
+}
+
+/// A camera's settings while it runs. Some change in mid-run.
+#[derive(Clone)]
+pub struct Settings {
+    /// Grows with each change.
+    pub version: u64,
+    pub camera: Arc<Camera>,
+    pub thresholds: Arc<Thresholds>,
+}
+
+struct Inner {
+    hold: Hold,
+    /// Of a held run: the first result that is ready, and since when.
+    first: Option<(Timestamp, Instant)>,
+    /// Results later than this are the successor's.
+    until: Option<Timestamp>,
+    /// One of them came by: nothing is left to publish.
+    is_past: bool,
+    ended: Option<Ended>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Hold {
+    Open,
+    Held,
+    Released(Release),
+}
+
+/// What the run before left.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Release {
+    /// Its last result, as far as it is known.
+    pub last: Option<GapAfter>,
+    /// Why something may be missing in between.
+    pub reason: GapReason,
+}
+
+/// How a run came to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// All its results are acknowledged.
+    Settled,
+    /// Some results were still on their way.
+    Unsettled,
+}
+
+/// What an outlet does with a result.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Way {
+    Out,
+    /// Keep it until the run before has ended.
+    Hold,
+    /// The run before has ended: what was kept goes out first.
+    Release(Release),
+}
+
+impl RunControl {
+    /// A run that waits for nobody. `stop` ends it.
+    pub fn new(stop: Shutdown, camera: Camera, thresholds: Thresholds) -> Self {
+        let inner = Inner { hold: Hold::Open, first: None, until: None, is_past: false, ended: None };
+        let settings = Settings { version: 0, camera: Arc::new(camera), thresholds: Arc::new(thresholds) };
+        Self { stop, inner: Arc::new(Mutex::new(inner)), settings: Arc::new(RwLock::new(settings)) }
+    }
+
+    /// Its results wait for `release`.
+    pub fn hold(&self) {
+        self.lock().hold = Hold::Held;
+    }
+
+    /// The run before has ended, or is not waited for any longer.
+    pub fn release(&self, release: Release) {
+        let mut inner = self.lock();
+        if inner.hold == Hold::Held {
+            inner.hold = Hold::Released(release);
+        }
+    }
+
+    pub fn is_held(&self) -> bool {
+        self.lock().hold == Hold::Held
+    }
+
+    /// Since when a held run has a result ready.
+    pub fn ready_since(&self) -> Option<Instant> {
+        self.lock().first.map(|(_, since)| since)
+    }
+
+    /// Publish up to here, and end: what comes later is the successor's.
+    pub fn end_after(&self, first: Timestamp) {
+        self.lock().until = Some(first);
+    }
+
+    /// The slot came back before anybody took over: what was said of an end is forgotten.
+    pub fn resume(&self) {
+        let mut inner = self.lock();
+        inner.until = None;
+        inner.is_past = false;
+    }
+
+    /// End now.
+    pub fn end(&self) {
+        self.stop.set(Cause::Finished);
+    }
+
+    /// Whether the stream should be read no further.
+    pub fn is_over(&self) -> bool {
+        self.stop.is_set() || self.lock().is_past
+    }
+
+    /// Which way a result goes that is ready now. Asked in order.
+    pub fn way(&self, captured_at: Timestamp) -> Way {
+        let mut inner = self.lock();
+        match inner.hold {
+            Hold::Open => Way::Out,
+            Hold::Held => {
+                inner.first.get_or_insert_with(|| (captured_at, Instant::now()));
+                Way::Hold
+            }
+            Hold::Released(release) => {
+                inner.hold = Hold::Open;
+                Way::Release(release)
+            }
+        }
+    }
+
+    /// The same for what is said between results.
+    pub fn way_of_mark(&self) -> Way {
+        let mut inner = self.lock();
+        match inner.hold {
+            Hold::Open => Way::Out,
+            Hold::Held => Way::Hold,
+            Hold::Released(release) => {
+                inner.hold = Hold::Open;
+                Way::Release(release)
+            }
+        }
+    }
+
+    /// Whether a result belongs to the successor. The first that does ends the run.
+    pub fn is_successors(&self, captured_at: Timestamp) -> bool {
+        let mut inner = self.lock();
+        let is_later = inner.until.is_some_and(|until| captured_at > until);
+        inner.is_past |= is_later;
+        is_later
+    }
+
+    pub fn settings(&self) -> Settings {
+        self.settings.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub fn version(&self) -> u64 {
+        self.settings.read().unwrap_or_else(PoisonError::into_inner).version
+    }
+
+    /// Other settings from now on: no new run.
+    pub fn update(&self, camera: Camera, thresholds: Thresholds) {
+        let mut settings = self.settings.write().unwrap_or_else(PoisonError::into_inner);
+        let version = settings.version + 1;
+        *settings = Settings { version, camera: Arc::new(camera), thresholds: Arc::new(thresholds) };
+    }
+
+    pub fn set_ended(&self, ended: Ended) {
+        self.lock().ended = Some(ended);
+    }
+
+    pub fn ended(&self) -> Option<Ended> {
+        self.lock().ended
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn at(ms: i64) -> Timestamp {
+        Timestamp::from_micros(ms * 1_000)
+    }
+
+    fn control() -> RunControl {
+        let camera = Camera::new("gate", "rtsp://10.0.0.5/1");
+        let thresholds = Thresholds::of(&camera, &[], true).unwrap();
+        RunControl::new(Shutdown::new(), camera, thresholds)
+    }
+
+    #[test]
+    fn a_held_run_tells_its_first_result_and_lets_go_once() {
+        let run = control();
+        assert_eq!(run.way(at(0)), Way::Out);
+        run.hold();
+        assert_eq!(run.way_of_mark(), Way::Hold);
+        assert!(run.ready_since().is_none(), "a mark is no result");
+        assert_eq!(run.way(at(100)), Way::Hold);
+        assert!(run.ready_since().is_some());
+        let release = Release { last: None, reason: GapReason::Moved };
+        run.release(release);
+        run.release(Release { reason: GapReason::PodLost, ..release });
+        assert_eq!([run.way(at(200)), run.way(at(300))], [Way::Release(release), Way::Out]);
+    }
+
+    #[test]
+    fn a_run_that_ends_publishes_up_to_its_successors_first() {
+        let run = control();
+        run.end_after(at(500));
+        assert!(!run.is_successors(at(500)) && !run.is_over());
+        assert!(run.is_successors(at(501)) && run.is_over());
+        run.resume();
+        assert!(!run.is_successors(at(900)) && !run.is_over());
+        run.end();
+        assert!(run.is_over());
+    }
+}

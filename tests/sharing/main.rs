@@ -1,0 +1,18 @@
+//! Pods share the registered cameras among themselves, and take over from each other: on a real Kafka, with real
+//! processes and an RTSP server.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+#[path = "../support/accepted.rs"]
+mod accepted;
+#[path = "../support/camera.rs"]
+mod camera;
+mod crew;
+#[path = "../support/follow.rs"]
+mod follow;
+#[path = "../support/kafka.rs"]
+mod kafka;
+#[path = "../support/media.rs"]
+mod media;
+mod moves;
+#[path = "../support/sightline.rs"]
+mod sightline;
