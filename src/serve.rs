@@ -5,7 +5,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use prometheus_client::registry::Registry;
-use sightline_pipeline::assignment::{Assignment, AssignmentOptions};
+use sightline_pipeline::assignment::{Assignment, AssignmentError, AssignmentOptions};
 use sightline_pipeline::capacity;
 use sightline_pipeline::detect::Model;
 use sightline_pipeline::metrics::PipelineMetrics;
@@ -165,9 +165,10 @@ fn run_cameras(service: &Service, plan: Plan, work: &Work<'_>, outbox: Outbox) -
     };
     let fleet = Fleet::start(plan, &context).map_err(refused)?;
     let assignment = match &work.share {
-        Some(share) => Some(assignment(share, work, &fleet)?),
+        Some(share) => assignment(service, share, work, &fleet)?,
         None => None,
     };
+    service.health.set("kafka", Condition::Ready);
     service.health.set("cameras", Condition::Ready);
     std::thread::scope(|scope| {
         let sharing = assignment.map(|assignment| scope.spawn(|| share_cameras(assignment, service, &stop)));
@@ -203,7 +204,13 @@ fn predecessors(plan: &Plan, work: &Work<'_>) -> Predecessors {
 }
 
 /// Reads what is registered, says what this pod can carry, and joins the others.
-fn assignment(share: &Share, work: &Work<'_>, fleet: &Fleet) -> Result<Assignment, Failure> {
+/// `None` when the process is stopped meanwhile.
+fn assignment(
+    service: &Service,
+    share: &Share,
+    work: &Work<'_>,
+    fleet: &Fleet,
+) -> Result<Option<Assignment>, Failure> {
     let capacity_fps = match share.capacity_fps {
         Some(stated) => stated,
         None => capacity::measure(work.model, work.options.workers).map_err(model::refused)?,
@@ -216,7 +223,22 @@ fn assignment(share: &Share, work: &Work<'_>, fleet: &Fleet) -> Result<Assignmen
         capacity_fps,
         version: env!("CARGO_PKG_VERSION").to_owned(),
     };
-    Assignment::start(options, fleet.runner(), work.model).map_err(Failure::failed)
+    loop {
+        match Assignment::start(options.clone(), fleet.runner(), work.model) {
+            Ok(assignment) => return Ok(Some(assignment)),
+            Err(AssignmentError::Kafka(fault)) if kafka::may_pass(&fault) => {
+                service.health.set("kafka", Condition::NotReady(fault.to_string()));
+                tracing::warn!(
+                    code = fault.kind.code(),
+                    "{fault}; trying again, no camera is claimed before"
+                );
+                if service.shutdown.wait_timeout(PAUSE) {
+                    return Ok(None);
+                }
+            }
+            Err(error) => return Err(Failure::failed(error)),
+        }
+    }
 }
 
 /// Shares cameras until the process stops. Gives the threads that were told to end, and may still run.

@@ -128,7 +128,7 @@ fn a_mistake_among_the_cameras_is_a_sentence_before_anything_is_opened() {
         ),
         (
             "cameras: [{id: gate, source: 'rtsp://10.255.255.1/s', credentials: {secret: gate}}]",
-            &["camera gate", "credentials.secret gate", "give user and password"],
+            &["camera gate", "credentials.secret gate", "give --secrets, or user and password"],
         ),
         ("cameras: [{id: Gate 3, source: a.mp4}]", &["\"Gate 3\" is not a DNS label"]),
         ("cameras:\n- id: gate\n  source: [a.mp4\n- id: b\n", &["line"]),

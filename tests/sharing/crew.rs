@@ -110,6 +110,11 @@ impl Crew {
         })
     }
 
+    /// How many sessions were played so far.
+    pub(crate) fn plays(&self) -> usize {
+        self.source.plays()
+    }
+
     /// The newest status of the newest epoch.
     pub(crate) fn status(&self, id: &str) -> Option<Value> {
         let statuses = self.statuses.of(id);

@@ -6,7 +6,9 @@
 mod accepted;
 #[path = "../support/camera.rs"]
 mod camera;
+mod changes;
 mod crew;
+mod deaths;
 #[path = "../support/follow.rs"]
 mod follow;
 #[path = "../support/kafka.rs"]
@@ -14,5 +16,6 @@ mod kafka;
 #[path = "../support/media.rs"]
 mod media;
 mod moves;
+mod outages;
 #[path = "../support/sightline.rs"]
 mod sightline;

@@ -29,8 +29,8 @@ use crate::run::Runner;
 
 /// One look at the group, and one at the topics.
 const LOOK: Duration = Duration::from_millis(20);
-/// For reading what lies in the topics at the start.
-const START: Duration = Duration::from_secs(60);
+/// For reading what lies in the topics at the start; a stop waits for it.
+const START: Duration = Duration::from_secs(20);
 /// After a loss: how long the topics are read before it is decided without them. An open transaction of a pod that died
 /// holds what lies behind it back for longer.
 const RESYNC: Duration = Duration::from_secs(5);

@@ -205,9 +205,7 @@ fn ends_of(
     let mut ends = BTreeMap::new();
     for (topic, count) in partitions {
         for partition in 0..i32::try_from(*count).unwrap_or(i32::MAX) {
-            let left = deadline.saturating_duration_since(Instant::now()).max(LOOK);
-            let (low, high) = asking
-                .fetch_watermarks(topic, partition, left)
+            let (low, high) = watermarks(&asking, topic, partition, deadline)
                 .map_err(|error| KafkaFault::of_link(code_of(&error), "", settings.bootstrap()))?;
             if low < high {
                 ends.insert((topic.clone(), partition), high);
@@ -215,6 +213,26 @@ fn ends_of(
         }
     }
     Ok(Ends(ends))
+}
+
+/// A partition that has no leader at the moment, as just after its topic was made, is asked again.
+fn watermarks(
+    asking: &BaseConsumer<LinkContext>,
+    topic: &str,
+    partition: i32,
+    deadline: Instant,
+) -> Result<(i64, i64), KafkaError> {
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        match asking.fetch_watermarks(topic, partition, left.max(LOOK)) {
+            Ok(found) => return Ok(found),
+            Err(error) if left.is_zero() => return Err(error),
+            Err(error) => {
+                tracing::debug!(topic, partition, %error, "where a partition ends");
+                std::thread::sleep(LOOK.min(left));
+            }
+        }
+    }
 }
 
 fn partitions_of(
