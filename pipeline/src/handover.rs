@@ -3,19 +3,81 @@
 //! The run that takes over holds its results until the one before it has published its last; that one publishes up to
 //! the first result of its successor, and ends. Both are told by `assignment`, which sees the statuses of all pods.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use sightline_schema::{Camera, GapAfter, GapReason, Timestamp};
 use sightline_service::shutdown::{Cause, Shutdown};
 
 use crate::detect::Thresholds;
 
+/// A process that is stopped does not know that it was. While it sleeps others take its cameras over, so what it has to
+/// say when it wakes waits until it knows whether it still counts. A thread that does nothing else notices. Cheap to clone.
+#[derive(Clone)]
+pub struct Awake(Arc<Alarm>);
+
+struct Alarm {
+    began: Instant,
+    /// Milliseconds since `began`: looked at by then, this process did not sleep.
+    until: AtomicU64,
+    /// How often it slept.
+    sleeps: AtomicU64,
+}
+
+impl Awake {
+    /// A pod that sleeps for longer may have been replaced: a little less than the group's session.
+    const LEASE: Duration = Duration::from_secs(8);
+    const LOOK: Duration = Duration::from_millis(500);
+
+    /// Watches until the last clone is dropped.
+    pub fn watch() -> std::io::Result<Self> {
+        let awake = Self::unwatched();
+        let alarm = Arc::downgrade(&awake.0);
+        std::thread::Builder::new().name("awake".to_owned()).spawn(move || {
+            while let Some(alarm) = alarm.upgrade() {
+                if alarm.is_over() {
+                    alarm.sleeps.fetch_add(1, Ordering::AcqRel);
+                }
+                alarm.renew();
+                drop(alarm);
+                std::thread::sleep(Self::LOOK);
+            }
+        })?;
+        Ok(awake)
+    }
+
+    fn unwatched() -> Self {
+        let alarm = Alarm { began: Instant::now(), until: AtomicU64::new(0), sleeps: AtomicU64::new(0) };
+        alarm.renew();
+        Self(Arc::new(alarm))
+    }
+
+    /// How often this process slept. One that is told of late is counted already.
+    pub fn sleeps(&self) -> u64 {
+        let counted = self.0.sleeps.load(Ordering::Acquire);
+        counted + u64::from(self.0.is_over())
+    }
+}
+
+impl Alarm {
+    fn renew(&self) {
+        let until = self.began.elapsed() + Awake::LEASE;
+        self.until.store(u64::try_from(until.as_millis()).unwrap_or(u64::MAX), Ordering::Release);
+    }
+
+    fn is_over(&self) -> bool {
+        self.began.elapsed() > Duration::from_millis(self.until.load(Ordering::Acquire))
+    }
+}
+
 /// One run's control. Cheap to clone; all clones are one.
 #[derive(Clone)]
 pub struct RunControl {
     /// Ends the run.
     pub stop: Shutdown,
+    /// None where nobody else could take over.
+    awake: Option<Awake>,
     inner: Arc<Mutex<Inner>>,
     settings: Arc<RwLock<Settings>>,
 }
@@ -31,6 +93,8 @@ pub struct Settings {
 
 struct Inner {
     hold: Hold,
+    /// How often the process had slept when this run was last known to count.
+    sleeps: u64,
     /// Of a held run: the first result that is ready, and since when.
     first: Option<(Timestamp, Instant)>,
     /// Results later than this are the successor's.
@@ -43,7 +107,10 @@ struct Inner {
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Hold {
     Open,
+    /// Until the run before has ended.
     Held,
+    /// Until it is known whether this run still counts.
+    Slept,
     Released(Release),
 }
 
@@ -54,6 +121,8 @@ pub struct Release {
     pub last: Option<GapAfter>,
     /// Why something may be missing in between.
     pub reason: GapReason,
+    /// The run before is this very run, before it slept.
+    pub slept: bool,
 }
 
 /// How a run came to its end.
@@ -77,10 +146,11 @@ pub enum Way {
 
 impl RunControl {
     /// A run that waits for nobody. `stop` ends it.
-    pub fn new(stop: Shutdown, camera: Camera, thresholds: Thresholds) -> Self {
-        let inner = Inner { hold: Hold::Open, first: None, until: None, is_past: false, ended: None };
+    pub fn new(stop: Shutdown, awake: Option<Awake>, camera: Camera, thresholds: Thresholds) -> Self {
+        let sleeps = awake.as_ref().map_or(0, Awake::sleeps);
+        let inner = Inner { hold: Hold::Open, sleeps, first: None, until: None, is_past: false, ended: None };
         let settings = Settings { version: 0, camera: Arc::new(camera), thresholds: Arc::new(thresholds) };
-        Self { stop, inner: Arc::new(Mutex::new(inner)), settings: Arc::new(RwLock::new(settings)) }
+        Self { stop, awake, inner: Arc::new(Mutex::new(inner)), settings: Arc::new(RwLock::new(settings)) }
     }
 
     /// Its results wait for `release`.
@@ -96,8 +166,24 @@ impl RunControl {
         }
     }
 
+    /// However often the process slept, this run still counts.
+    pub fn goes_on(&self) {
+        let sleeps = self.awake.as_ref().map_or(0, Awake::sleeps);
+        let mut inner = self.lock();
+        inner.sleeps = sleeps;
+        if inner.hold == Hold::Slept {
+            inner.hold = Hold::Released(Release { last: None, reason: GapReason::PodLost, slept: true });
+        }
+    }
+
+    /// Whether results wait for the run before.
     pub fn is_held(&self) -> bool {
         self.lock().hold == Hold::Held
+    }
+
+    /// Whether results wait until it is known whether this run still counts.
+    pub fn has_slept(&self) -> bool {
+        self.lock().hold == Hold::Slept
     }
 
     /// Since when a held run has a result ready.
@@ -129,26 +215,24 @@ impl RunControl {
 
     /// Which way a result goes that is ready now. Asked in order.
     pub fn way(&self, captured_at: Timestamp) -> Way {
+        let way = self.way_of_mark();
         let mut inner = self.lock();
-        match inner.hold {
-            Hold::Open => Way::Out,
-            Hold::Held => {
-                inner.first.get_or_insert_with(|| (captured_at, Instant::now()));
-                Way::Hold
-            }
-            Hold::Released(release) => {
-                inner.hold = Hold::Open;
-                Way::Release(release)
-            }
+        if way == Way::Hold && inner.hold == Hold::Held {
+            inner.first.get_or_insert_with(|| (captured_at, Instant::now()));
         }
+        way
     }
 
     /// The same for what is said between results.
     pub fn way_of_mark(&self) -> Way {
         let mut inner = self.lock();
         match inner.hold {
+            Hold::Open if self.awake.as_ref().is_some_and(|awake| awake.sleeps() != inner.sleeps) => {
+                inner.hold = Hold::Slept;
+                Way::Hold
+            }
             Hold::Open => Way::Out,
-            Hold::Held => Way::Hold,
+            Hold::Held | Hold::Slept => Way::Hold,
             Hold::Released(release) => {
                 inner.hold = Hold::Open;
                 Way::Release(release)
@@ -204,7 +288,7 @@ mod tests {
     fn control() -> RunControl {
         let camera = Camera::new("gate", "rtsp://10.0.0.5/1");
         let thresholds = Thresholds::of(&camera, &[], true).unwrap();
-        RunControl::new(Shutdown::new(), camera, thresholds)
+        RunControl::new(Shutdown::new(), Some(Awake::unwatched()), camera, thresholds)
     }
 
     #[test]
@@ -216,10 +300,29 @@ mod tests {
         assert!(run.ready_since().is_none(), "a mark is no result");
         assert_eq!(run.way(at(100)), Way::Hold);
         assert!(run.ready_since().is_some());
-        let release = Release { last: None, reason: GapReason::Moved };
+        let release = Release { last: None, reason: GapReason::Moved, slept: false };
         run.release(release);
         run.release(Release { reason: GapReason::PodLost, ..release });
         assert_eq!([run.way(at(200)), run.way(at(300))], [Way::Release(release), Way::Out]);
+    }
+
+    #[test]
+    fn a_run_that_slept_holds_what_it_has_until_it_is_known_to_count() {
+        let run = control();
+        assert_eq!(run.way(at(0)), Way::Out);
+        let alarm = &run.awake.as_ref().unwrap().0;
+        alarm.until.store(0, Ordering::Release);
+        std::thread::sleep(Duration::from_millis(2));
+        assert_eq!([run.way(at(100)), run.way_of_mark()], [Way::Hold; 2]);
+        assert!(run.has_slept() && run.ready_since().is_none());
+        // Awake again it still does not know.
+        alarm.sleeps.fetch_add(1, Ordering::AcqRel);
+        alarm.renew();
+        run.release(Release { last: None, reason: GapReason::Moved, slept: false });
+        assert_eq!(run.way(at(200)), Way::Hold);
+        run.goes_on();
+        assert!(matches!(run.way(at(300)), Way::Release(Release { slept: true, .. })));
+        assert_eq!(run.way(at(400)), Way::Out);
     }
 
     #[test]

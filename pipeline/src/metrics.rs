@@ -172,6 +172,7 @@ impl PipelineMetrics {
             last_seq: AtomicU64::new(0),
             last_at: AtomicI64::new(i64::MIN),
             first_at: AtomicI64::new(i64::MIN),
+            published_last: Mutex::new(None),
             state: Mutex::new(None),
         });
         by_name.insert(camera.to_owned(), metrics.clone());
@@ -225,6 +226,7 @@ pub struct CameraMetrics {
     last_seq: AtomicU64,
     last_at: AtomicI64,
     first_at: AtomicI64,
+    published_last: Mutex<Option<LastResult>>,
     state: Mutex<Option<CameraState>>,
 }
 
@@ -255,6 +257,17 @@ impl CameraMetrics {
         self.first_at.store(i64::MIN, Ordering::Release);
         self.last_at.store(i64::MIN, Ordering::Release);
         self.last_seq.store(0, Ordering::Relaxed);
+        *self.published_last.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// This result was handed to Kafka: what is ready may still wait for the run before.
+    pub fn published(&self, last: LastResult) {
+        *self.published_last.lock().unwrap_or_else(PoisonError::into_inner) = Some(last);
+    }
+
+    /// The last result that was handed to Kafka.
+    pub fn last_published(&self) -> Option<LastResult> {
+        *self.published_last.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// It no longer runs here.

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use sightline_schema::{
-    Clock, FrameResult, GapReason, Message, ModelFacts, SkipReason, Skipped, SpecRecord, StreamRecord,
-    StreamState, Tick, Timestamp,
+    Clock, FrameResult, GapReason, LastResult, Message, ModelFacts, SkipReason, Skipped, SpecRecord,
+    StreamRecord, StreamState, Tick, Timestamp,
 };
 
 use crate::batch::WhenFull;
@@ -18,6 +18,9 @@ use crate::predecessors::Predecessor;
 use crate::publish::Publisher;
 use crate::result::ResultFacts;
 use crate::spool::FrameAt;
+
+/// So much waits for a predecessor at most.
+const HELD: usize = 4_096;
 
 /// Writes one camera's results to `detections`.
 pub struct KafkaOutlet {
@@ -32,6 +35,8 @@ pub struct KafkaOutlet {
     unsaid: Option<(Clock, Timestamp)>,
     /// What waits until the run before has ended.
     held: Vec<Held>,
+    /// The usual distance of two results.
+    interval_us: i64,
     /// Of held results that were not published: onto the account of the next.
     owed: Skipped,
 }
@@ -58,7 +63,19 @@ impl KafkaOutlet {
         let last = predecessor.last.into_iter().chain(left).max_by_key(|last| (last.epoch, last.seq));
         let gaps = Gaps::new(&results.camera, results.epoch, last, predecessor.claimed);
         let (held, owed) = (Vec::new(), Skipped::default());
-        Self { publisher, control, model, results, when_full, camera, gaps, unsaid: None, held, owed }
+        Self {
+            publisher,
+            control,
+            model,
+            results,
+            when_full,
+            camera,
+            gaps,
+            unsaid: None,
+            held,
+            interval_us: 0,
+            owed,
+        }
     }
 
     fn say<M: Message>(&self, message: &M) -> Result<(), Unpublished> {
@@ -110,6 +127,7 @@ impl KafkaOutlet {
         let frame = FrameAt { seq, skipped: result.skipped.total(), captured_at };
         self.publisher.publish(&result, result.epoch, Some(frame), self.when_full)?;
         self.owed = Skipped::default();
+        self.camera.published(LastResult { seq, captured_at });
         self.gaps.result(seq, captured_at);
         Ok(())
     }
@@ -117,6 +135,7 @@ impl KafkaOutlet {
     fn said(&mut self, mark: &Mark) -> Result<(), Unpublished> {
         match *mark {
             Mark::Started { clock, at, lost, interval_us } => {
+                self.interval_us = interval_us;
                 if let Some(reason) = lost {
                     self.gaps.lost(reason, interval_us);
                 }
@@ -133,9 +152,12 @@ impl KafkaOutlet {
     }
 
     /// The run before has ended: what was held goes out, but for what that one published.
-    fn release(&mut self, Release { last, reason }: Release) {
+    fn release(&mut self, Release { last, reason, slept }: Release) {
         if let Some(last) = last {
             self.gaps.predecessor(last);
+        }
+        if slept {
+            self.gaps.lost(reason, self.interval_us);
         }
         for held in std::mem::take(&mut self.held) {
             match held {
@@ -173,6 +195,8 @@ impl Outlet for KafkaOutlet {
             return Err(Unpublished(SkipReason::Overlap));
         }
         match self.control.way(captured_at) {
+            // More than the run before is ever waited for: Kafka is away, too.
+            Way::Hold if self.held.len() >= HELD => return Err(Unpublished(SkipReason::Unpublished)),
             Way::Hold => {
                 self.held.push(Held::Frame(self.results.result(tracked)));
                 return Ok(());

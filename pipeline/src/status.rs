@@ -163,8 +163,8 @@ impl StatusKeeper {
             since: self.since,
             retry_at: self.retry_at,
             first: self.metrics.first_result(),
-            // What is held was not published.
-            last: self.metrics.last_result().filter(|_| !self.is_held),
+            // What is ready may still wait for the run before.
+            last: self.metrics.last_published(),
             video: self.video.clone(),
             clock: self.clock,
             clock_offset_ms: self.clock_offset_ms,

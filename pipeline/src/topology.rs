@@ -174,7 +174,7 @@ fn claim_and_run(
             return;
         };
         let claimed = Claimed { epoch, slot: None, placement: None, predecessor, lost: GapReason::PodLost };
-        let control = RunControl::new(shutdown, ready.camera.clone(), ready.thresholds.clone());
+        let control = RunControl::new(shutdown, None, ready.camera.clone(), ready.thresholds.clone());
         runner.run(ready, claimed, &control);
     }
 }

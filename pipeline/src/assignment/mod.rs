@@ -25,6 +25,7 @@ use self::reconcile::{Action, Known, Membership, Newest, reconcile};
 use self::runs::Runs;
 use self::view::View;
 use crate::detect::Model;
+use crate::handover::Awake;
 use crate::run::Runner;
 
 /// One look at the group, and one at the topics.
@@ -36,6 +37,8 @@ const START: Duration = Duration::from_secs(20);
 const RESYNC: Duration = Duration::from_secs(5);
 /// Every camera is looked at this often, whatever was heard.
 const LOOK_AT_ALL: Duration = Duration::from_secs(5);
+/// A member that was thrown out hears of it in this time, once it asks again.
+const HEARS: Duration = Duration::from_secs(3);
 /// A refused claim is not tried again at once.
 const AFTER_REFUSAL: Duration = Duration::from_millis(500);
 /// How long a stop waits for others to take over.
@@ -80,6 +83,8 @@ pub struct Assignment {
     unsure: Option<Unsure>,
     /// Cameras that have to be looked at.
     due: BTreeSet<Arc<str>>,
+    awake: Awake,
+    sleeps: u64,
     looked_at_all: Instant,
     refused: Option<Instant>,
     leaving: bool,
@@ -89,6 +94,8 @@ pub struct Assignment {
 struct Unsure {
     ends: Option<Ends>,
     back: Option<Instant>,
+    /// Until then a loss may not have been heard of.
+    not_before: Instant,
 }
 
 impl Assignment {
@@ -113,7 +120,8 @@ impl Assignment {
         let member = Member::join(settings, &topics.pipeline_group(pool), &topics.slots(pool))?;
         let held = member.poll(Duration::ZERO);
         let voice = PodVoice::new(&options, &runner, model);
-        let runs = Runs::new(runner);
+        let awake = Awake::watch().map_err(|error| KafkaFault::no_thread(&error))?;
+        let runs = Runs::new(runner, awake.clone());
         let (due, unsure) = (BTreeSet::new(), None);
         let looked_at_all = now;
         Ok(Self {
@@ -127,6 +135,8 @@ impl Assignment {
             held,
             unsure,
             due,
+            sleeps: awake.sleeps(),
+            awake,
             looked_at_all,
             refused: None,
             leaving: false,
@@ -156,11 +166,19 @@ impl Assignment {
         let view = &mut self.view;
         self.tail.poll(LOOK, |record| view.take(&record, now, wall));
         self.due.extend(self.view.take_changed());
+        let sleeps = self.awake.sleeps();
+        if sleeps != self.sleeps {
+            self.sleeps = sleeps;
+            tracing::warn!(
+                "this process was stopped for a while; its results wait until it knows what became of its cameras"
+            );
+            self.unsure = Some(Unsure { ends: None, back: None, not_before: now + HEARS });
+        }
         if held.losses != self.held.losses {
             tracing::warn!(
                 "the group went on without this pod; its cameras run on until it is known who has them"
             );
-            self.unsure = Some(Unsure { ends: None, back: None });
+            self.unsure = Some(Unsure { ends: None, back: None, not_before: now });
         }
         if !held.is_as(&self.held) || now.saturating_duration_since(self.looked_at_all) >= LOOK_AT_ALL {
             self.look_at_all(now);
@@ -168,14 +186,15 @@ impl Assignment {
         self.held = held;
         self.resync(now);
         self.due.extend(self.runs.ended());
-        self.runs.follow(&self.view, now);
+        let is_sure = self.unsure.is_none() && self.held.is_settled;
+        self.runs.follow(&self.view, is_sure, now);
         self.voice.say(&self.held, &self.runs, now);
     }
 
     /// After a loss, and back in the group: reads on to where the topics end now.
     fn resync(&mut self, now: Instant) {
         let Some(unsure) = &mut self.unsure else { return };
-        if !self.held.is_settled {
+        if !self.held.is_settled || now < unsure.not_before {
             unsure.back = None;
             unsure.ends = None;
             return;
@@ -281,7 +300,7 @@ impl Assignment {
             let view = &mut self.view;
             self.tail.poll(LOOK, |record| view.take(&record, now, wall));
             drop(self.runs.ended());
-            self.runs.follow(&self.view, now);
+            self.runs.follow(&self.view, false, now);
         }
         self.runs.end_all();
         self.voice.say_goodbye();

@@ -12,7 +12,7 @@ use sightline_service::shutdown::Shutdown;
 use super::claims::Claim;
 use super::reconcile::{OwnRun, Phase};
 use super::view::{RunSeen, View};
-use crate::handover::{Release, RunControl};
+use crate::handover::{Awake, Release, RunControl};
 use crate::predecessors::Predecessor;
 use crate::run::{Claimed, Ready, Runner};
 
@@ -29,6 +29,7 @@ const EVERY_FRAME_FPS: f64 = 25.0;
 pub(super) struct Runs {
     runner: Runner,
     runs: BTreeMap<Arc<str>, Run>,
+    awake: Awake,
     /// Said of cameras that nobody should open, with their generation.
     disabled: HashSet<(Arc<str>, u64)>,
 }
@@ -61,8 +62,8 @@ enum RunKind {
 }
 
 impl Runs {
-    pub(super) fn new(runner: Runner) -> Self {
-        Self { runner, runs: BTreeMap::new(), disabled: HashSet::new() }
+    pub(super) fn new(runner: Runner, awake: Awake) -> Self {
+        Self { runner, runs: BTreeMap::new(), awake, disabled: HashSet::new() }
     }
 
     pub(super) fn pod(&self) -> String {
@@ -113,7 +114,12 @@ impl Runs {
         let camera = Arc::new(camera);
         let kind = match Ready::of_runner(&self.runner, &camera) {
             Ok(ready) => {
-                let control = RunControl::new(Shutdown::new(), (*camera).clone(), ready.thresholds.clone());
+                let control = RunControl::new(
+                    Shutdown::new(),
+                    Some(self.awake.clone()),
+                    (*camera).clone(),
+                    ready.thresholds.clone(),
+                );
                 if waits {
                     control.hold();
                 }
@@ -152,12 +158,16 @@ impl Runs {
         self.runs.insert(id, run);
     }
 
-    /// Follows what other pods say of the cameras that run here: who has taken over, who has ended.
-    pub(super) fn follow(&mut self, view: &View, now: Instant) {
+    /// Follows what other pods say of the cameras that run here: who has taken over, who has ended. `is_sure`: it is known
+    /// which slots this pod holds, and who claimed what.
+    pub(super) fn follow(&mut self, view: &View, is_sure: bool, now: Instant) {
         let pod = self.pod();
         for (id, run) in &mut self.runs {
             run.follow_successor(id, view, &pod, now);
             run.follow_predecessors(id, view, &pod, now);
+            if is_sure {
+                run.go_on_after_sleep(id, view);
+            }
             run.say_refusal(&self.runner, now);
         }
     }
@@ -312,6 +322,15 @@ impl Run {
         }
     }
 
+    /// What a run has to say that slept is said where nobody has claimed its camera meanwhile.
+    fn go_on_after_sleep(&self, id: &str, view: &View) {
+        let RunKind::Stream { control, .. } = &self.kind else { return };
+        let newest = view.newest(id).map_or(self.claim.epoch, |run| run.epoch);
+        if self.phase == Phase::Running && newest == self.claim.epoch {
+            control.goes_on();
+        }
+    }
+
     /// Publishes when the runs before have ended.
     fn follow_predecessors(&self, id: &str, view: &View, pod: &str, now: Instant) {
         let RunKind::Stream { control, .. } = &self.kind else { return };
@@ -329,7 +348,7 @@ impl Run {
         };
         if open.is_empty() || gives_up {
             let reason = if alive || open.is_empty() { GapReason::Moved } else { GapReason::PodLost };
-            control.release(Release { last: predecessor(&before).last, reason });
+            control.release(Release { last: predecessor(&before).last, reason, slept: false });
         }
     }
 
