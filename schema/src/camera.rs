@@ -9,6 +9,8 @@ use serde::{Deserialize, Serialize, Serializer};
 use crate::message::message;
 use crate::{Anchor, Credentials, Message, Point, decimals, split_credentials};
 
+mod load;
+mod polygon;
 mod read;
 mod validate;
 pub use validate::CameraError;

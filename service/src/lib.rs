@@ -5,5 +5,7 @@ pub mod backoff;
 pub mod health;
 pub mod http;
 pub mod kafka;
+pub mod seal;
 pub mod shutdown;
 pub mod telemetry;
+pub mod uri_policy;

@@ -212,6 +212,35 @@ fn what_can_not_be_used_is_refused_with_camera_field_reason_and_next_step() {
         ("/masks/0/polygon", json!([[0, 0], [1, 1]]), "masks[0].polygon", "has 2 points"),
         ("/privacy/0/polygon", json!([]), "privacy[0].polygon", "has 0 points"),
         ("/zones/0/polygon/1", json!([640, 360]), "zones[0].polygon[1]", "[640, 360] lies outside"),
+        ("/zones/0/polygon", json!([[0, 0], [1, 1], [1, 0], [0, 1]]), "zones[0].polygon", "crosses itself"),
+        ("/masks/0/polygon", json!([[0, 0], [1, 0], [0.5, 0]]), "masks[0].polygon", "crosses itself"),
+        (
+            "/zones/0/polygon",
+            json!([[0, 0], [0, 0], [1, 0], [0, 1]]),
+            "zones[0].polygon[1]",
+            "repeats the point",
+        ),
+        (
+            "/zones/0/polygon",
+            json!([[0, 0], [1, 0], [0, 1], [0, 0]]),
+            "zones[0].polygon[0]",
+            "repeats the point",
+        ),
+        ("/zones/0/classes", json!(["person", "person"]), "zones[0].classes[1]", "there twice"),
+        ("/lines/0/classes", json!([" "]), "lines[0].classes[0]", "is empty"),
+        ("/detect/classes", json!(["car", "car"]), "detect.classes[1]", "there twice"),
+        ("/name", json!("x".repeat(257)), "name", "257 bytes"),
+        ("/zones/0/name", json!("x".repeat(257)), "zones[0].name", "257 bytes"),
+        ("/lines/0/name", json!("x".repeat(257)), "lines[0].name", "257 bytes"),
+        ("/streams/0/uri", json!("x".repeat(2049)), "streams[0].uri", "2049 bytes"),
+        ("/streams/0/uri", json!("rtsp://a/\n"), "streams[0].uri", "control characters"),
+        ("/streams/0/latency_ms", json!(60_001), "streams[0].latency_ms", "60001 is more"),
+        ("/labels", json!({"a b": "x"}), "labels", "no name of a label"),
+        ("/labels", json!({"": "x"}), "labels", "no name of a label"),
+        ("/labels/site", json!("x".repeat(257)), "labels.site", "257 bytes"),
+        ("/credentials", json!({"secret": "../etc"}), "credentials.secret", "no name of a secret"),
+        ("/credentials", json!({"secret": ""}), "credentials.secret", "no name of a secret"),
+        ("/credentials", json!({"user": "u", "password": "x".repeat(257)}), "credentials", "longer than 256"),
         ("/zones/0/dwell_s", json!(0), "zones[0].dwell_s", "above 0"),
         ("/lines/0/from", json!([0.5, -0.1]), "lines[0].from", "outside"),
         ("/lines/0/to", json!([0.2, 0.4]), "lines[0]", "begins where it ends"),
@@ -231,6 +260,17 @@ fn what_can_not_be_used_is_refused_with_camera_field_reason_and_next_step() {
         assert!(shown.contains(reason) && shown.contains(&format!("camera {:?}", camera.id)), "{shown}");
         assert!(!error.next_step.is_empty());
     }
+    let many = |n: usize| (0..n).map(|i| (format!("l{i}"), "x".to_owned())).collect();
+    let mut camera = parse(gate()).unwrap();
+    camera.labels = many(65);
+    assert_eq!(camera.validate().unwrap_err().field, "labels");
+    camera.labels = many(64);
+    camera.validate().unwrap();
+    let corner = |i: usize| crate::Point { x: i as f32 / 512.0, y: (i * i) as f32 / 262_144.0 };
+    camera.masks[0].polygon = (0..257).map(corner).collect();
+    assert!(camera.validate().unwrap_err().reason.contains("257 points"));
+    camera.masks[0].polygon.pop();
+    camera.validate().unwrap();
     for good in ["a", "0", "gate-3", &long[..63]] {
         parse(with("/id", json!(good))).unwrap().validate().unwrap();
     }

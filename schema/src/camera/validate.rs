@@ -1,9 +1,10 @@
 //! What makes a camera's settings usable.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use thiserror::Error;
 
+use super::polygon::crossing;
 use super::{Camera, CameraFile, DetectSettings, Play, Role, Sampling, StreamSpec};
 use crate::{Credentials, Point, split_credentials};
 
@@ -17,6 +18,13 @@ pub struct CameraError {
     pub reason: String,
     pub next_step: String,
 }
+
+/// Names and the like, bytes.
+const MAX_NAME: usize = 256;
+const MAX_URI: usize = 2048;
+const MAX_POINTS: usize = 256;
+const MAX_LABELS: usize = 64;
+const MAX_LATENCY_MS: u32 = 60_000;
 
 /// A finding that does not know its camera yet.
 struct Finding {
@@ -60,8 +68,11 @@ impl Camera {
     fn check(&self) -> Check {
         dns_label("id", &self.id)?;
         dns_label("pool", &self.pool)?;
+        short("name", &self.name, MAX_NAME)?;
         self.check_streams()?;
         self.credentials_agree()?;
+        check_credentials(self.credentials.as_ref())?;
+        check_labels(&self.labels)?;
         check_sampling(self.sampling)?;
         check_detect(&self.detect)?;
         for (list, masks) in [("masks", &self.masks), ("privacy", &self.privacy)] {
@@ -72,6 +83,8 @@ impl Camera {
         }
         unique_ids("zones", self.zones.iter().map(|zone| zone.id.as_str()))?;
         for (i, zone) in self.zones.iter().enumerate() {
+            short(&format!("zones[{i}].name"), &zone.name, MAX_NAME)?;
+            class_names(&format!("zones[{i}].classes"), &zone.classes)?;
             polygon(&format!("zones[{i}].polygon"), &zone.polygon)?;
             if zone.dwell_s.is_some_and(|seconds| !(seconds.is_finite() && seconds > 0.0)) {
                 return refuse(
@@ -83,6 +96,8 @@ impl Camera {
         }
         unique_ids("lines", self.lines.iter().map(|line| line.id.as_str()))?;
         for (i, line) in self.lines.iter().enumerate() {
+            short(&format!("lines[{i}].name"), &line.name, MAX_NAME)?;
+            class_names(&format!("lines[{i}].classes"), &line.classes)?;
             inside_frame(&format!("lines[{i}].from"), line.from)?;
             inside_frame(&format!("lines[{i}].to"), line.to)?;
             if line.from == line.to {
@@ -143,6 +158,17 @@ fn check_stream(i: usize, stream: &StreamSpec) -> Check {
     if stream.uri.trim().is_empty() {
         return refuse(format!("streams[{i}].uri"), "is empty", "give rtsp://…, http(s)://…, or a file");
     }
+    short(&format!("streams[{i}].uri"), &stream.uri, MAX_URI)?;
+    if stream.uri.chars().any(char::is_control) {
+        return refuse(format!("streams[{i}].uri"), "holds control characters", "write it on one line");
+    }
+    if stream.latency_ms > MAX_LATENCY_MS {
+        return refuse(
+            format!("streams[{i}].latency_ms"),
+            format!("{} is more than {MAX_LATENCY_MS}", stream.latency_ms),
+            "give milliseconds, such as 200",
+        );
+    }
     let scheme = stream.uri.split_once("://").map_or("", |(scheme, _)| scheme).to_ascii_lowercase();
     if stream.play == Some(Play::Loop) && scheme.starts_with("rtsp") {
         return refuse(
@@ -170,6 +196,7 @@ fn check_sampling(sampling: Sampling) -> Check {
 }
 
 fn check_detect(detect: &DetectSettings) -> Check {
+    class_names("detect.classes", &detect.classes)?;
     fraction("detect.confidence", detect.confidence)?;
     fraction("detect.iou", detect.iou)?;
     for (class, confidence) in &detect.class_confidence {
@@ -216,7 +243,28 @@ fn polygon(field: &str, points: &[Point]) -> Check {
         let reason = format!("has {} points", points.len());
         return refuse(field, reason, "give at least three");
     }
-    points.iter().enumerate().try_for_each(|(i, point)| inside_frame(&format!("{field}[{i}]"), *point))
+    if points.len() > MAX_POINTS {
+        let reason = format!("has {} points", points.len());
+        return refuse(field, reason, format!("give at most {MAX_POINTS}"));
+    }
+    points.iter().enumerate().try_for_each(|(i, point)| inside_frame(&format!("{field}[{i}]"), *point))?;
+    let count = points.len();
+    if let Some(i) = (0..count).find(|i| points[*i] == points[(i + 1) % count]) {
+        let (x, y) = (points[i].x, points[i].y);
+        return refuse(
+            format!("{field}[{}]", (i + 1) % count),
+            format!("[{x}, {y}] repeats the point before it"),
+            "give each corner once; the last is joined to the first by itself",
+        );
+    }
+    match crossing(points) {
+        None => Ok(()),
+        Some((a, b)) => refuse(
+            field,
+            format!("crosses itself: the edges from point {a} and from point {b} meet"),
+            "give the corners in order around the area; where it is two areas, make two",
+        ),
+    }
 }
 
 fn inside_frame(field: &str, point: Point) -> Check {
@@ -225,6 +273,77 @@ fn inside_frame(field: &str, point: Point) -> Check {
     }
     let reason = format!("[{}, {}] lies outside the frame", point.x, point.y);
     refuse(field, reason, "give fractions of the frame, 0 to 1, not pixels")
+}
+
+/// No two names twice, none without a letter.
+fn class_names(field: &str, names: &[String]) -> Check {
+    let mut seen = BTreeSet::new();
+    for (i, name) in names.iter().enumerate() {
+        if name.trim().is_empty() {
+            return refuse(format!("{field}[{i}]"), "is empty", "give the name of a class, or leave it out");
+        }
+        short(&format!("{field}[{i}]"), name, MAX_NAME)?;
+        if !seen.insert(name) {
+            return refuse(
+                format!("{field}[{i}]"),
+                format!("{name:?} is there twice"),
+                "name each class once",
+            );
+        }
+    }
+    Ok(())
+}
+
+fn check_labels(labels: &BTreeMap<String, String>) -> Check {
+    if labels.len() > MAX_LABELS {
+        let reason = format!("{} are too many", labels.len());
+        return refuse("labels", reason, format!("give at most {MAX_LABELS}"));
+    }
+    for (name, value) in labels {
+        let legal = |c: char| c.is_ascii_alphanumeric() || "-_./".contains(c);
+        if name.is_empty() || name.len() > 63 || !name.chars().all(legal) {
+            return refuse(
+                "labels",
+                format!("{name:?} is no name of a label"),
+                "write 1 to 63 of a-z, A-Z, 0-9 and - _ . /",
+            );
+        }
+        short(&format!("labels.{name}"), value, MAX_NAME)?;
+    }
+    Ok(())
+}
+
+fn check_credentials(credentials: Option<&Credentials>) -> Check {
+    match credentials {
+        Some(Credentials::Secret { secret }) => {
+            // It becomes a file's name.
+            let legal = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-.".contains(c);
+            let ends = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+            if secret.len() <= 253
+                && secret.chars().all(legal)
+                && secret.starts_with(ends)
+                && secret.ends_with(ends)
+            {
+                return Ok(());
+            }
+            let next_step =
+                "write 1 to 253 of a-z, 0-9, - and ., beginning and ending with a letter or digit";
+            refuse("credentials.secret", format!("{secret:?} is no name of a secret"), next_step)
+        }
+        Some(Credentials::Inline(inline))
+            if inline.user.len() > MAX_NAME || inline.password.len() > MAX_NAME =>
+        {
+            refuse("credentials", format!("user or password is longer than {MAX_NAME} bytes"), "shorten it")
+        }
+        Some(_) | None => Ok(()),
+    }
+}
+
+fn short(field: &str, text: &str, most: usize) -> Check {
+    if text.len() <= most {
+        return Ok(());
+    }
+    refuse(field, format!("is {} bytes long", text.len()), format!("write at most {most}"))
 }
 
 fn fraction(field: &str, value: f32) -> Check {

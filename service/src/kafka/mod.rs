@@ -1,6 +1,7 @@
 //! Kafka's clients: settings, one producer, the topics, and a broker for trying out.
 
 mod config;
+mod dead_letter;
 mod embedded;
 mod fault;
 mod link;
@@ -13,6 +14,9 @@ mod transaction;
 mod view;
 
 pub use config::{KafkaConfigError, KafkaSettings};
+pub use dead_letter::{
+    DeadLetters, HEADER_LENGTH, HEADER_OFFSET, HEADER_PARTITION, HEADER_SHA256, HEADER_TOPIC, HEADER_WHY,
+};
 pub use embedded::EmbeddedBroker;
 pub use fault::{FaultKind, KafkaFault};
 pub use link::LinkState;

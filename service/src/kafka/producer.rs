@@ -140,6 +140,29 @@ impl Producer {
         })
     }
 
+    /// The same with bytes for a key, and headers as they are given.
+    pub(super) fn send_as_it_is(
+        &self,
+        topic: &str,
+        key: &[u8],
+        payload: &[u8],
+        headers: OwnedHeaders,
+        on_delivery: OnDelivery,
+    ) -> Result<(), Refused> {
+        let record = BaseRecord::with_opaque_to(topic, Box::new(Mutex::new(on_delivery)))
+            .key(key)
+            .payload(payload)
+            .headers(headers);
+        self.in_flight.add();
+        self.inner.send(record).map_err(|(error, record)| {
+            self.in_flight.remove();
+            Refused {
+                error: self.send_error(&error, topic),
+                on_delivery: record.delivery_opaque.into_inner().unwrap_or_else(PoisonError::into_inner),
+            }
+        })
+    }
+
     fn send_error(&self, error: &KafkaError, topic: &str) -> SendError {
         match code_of(error) {
             RDKafkaErrorCode::QueueFull => SendError::QueueFull,

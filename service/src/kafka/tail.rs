@@ -1,12 +1,13 @@
 //! Topics read from their beginning and followed: what views are made of.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::time::{Duration, Instant};
 
 use rdkafka::TopicPartitionList;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{BorrowedMessage, Message as _};
+use rdkafka::message::{BorrowedHeaders, BorrowedMessage, Headers as _, Message as _};
 use rdkafka::topic_partition_list::Offset;
 
 use super::config::{KafkaSettings, code_of};
@@ -29,12 +30,30 @@ pub struct Tailed<'a> {
     pub key: Option<&'a [u8]>,
     /// `None` is a tombstone.
     pub value: Option<&'a [u8]>,
+    headers: RecordHeaders<'a>,
+}
+
+#[derive(Clone, Copy)]
+struct RecordHeaders<'a>(Option<&'a BorrowedHeaders>);
+
+impl fmt::Debug for RecordHeaders<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list()
+            .entries(self.0.iter().flat_map(|headers| headers.iter()).map(|header| header.key))
+            .finish()
+    }
 }
 
 impl<'a> Tailed<'a> {
     /// Ids are keys; what has none, or one that is no text, belongs to nobody.
     pub fn id(&self) -> Option<&'a str> {
         std::str::from_utf8(self.key?).ok()
+    }
+
+    /// The first header of this name, where it is text.
+    pub fn header(&self, name: &str) -> Option<&'a str> {
+        let found = self.headers.0?.iter().find(|header| header.key == name)?;
+        std::str::from_utf8(found.value?).ok()
     }
 }
 
@@ -257,6 +276,7 @@ fn tailed<'a>(record: &'a BorrowedMessage<'_>) -> Tailed<'a> {
         timestamp_ms: record.timestamp().to_millis(),
         key: record.key(),
         value: record.payload(),
+        headers: RecordHeaders(record.headers()),
     }
 }
 

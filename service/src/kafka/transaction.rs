@@ -129,6 +129,21 @@ impl Writer {
         }
     }
 
+    /// Whether this is still the one writer of its name: begins a transaction with a tombstone that no reader ever sees
+    /// and takes it back, which the coordinator lets nobody do who was fenced. For a writer that has had nothing to
+    /// write for a while.
+    pub fn check(&mut self, topic: &str) -> Result<(), WriteError> {
+        self.producer.begin_transaction().map_err(|error| self.sort(&error))?;
+        let sent = self.send(&[Write::tombstone(topic.to_owned(), "_writer", "none")]);
+        match self.producer.abort_transaction(STEP) {
+            Ok(()) => sent.map(|_| ()),
+            Err(error) => Err(match (self.sort(&error), sent) {
+                (WriteError::Refused(fault), _) => WriteError::Unknown(fault),
+                (other, _) => other,
+            }),
+        }
+    }
+
     fn send(&self, records: &[Write]) -> Result<Vec<Delivered>, WriteError> {
         let delivered: Reports = Arc::new(Mutex::new(vec![None; records.len()]));
         for (at, record) in records.iter().enumerate() {
