@@ -173,6 +173,26 @@ pub(crate) struct KafkaSettingsArgs {
     pub(crate) topic_prefix: String,
 }
 
+/// Where registered cameras may lead, beyond what is allowed anyway.
+#[derive(Args, Debug, Clone)]
+pub(crate) struct PolicyArgs {
+    /// Registered cameras may be in this network though it is loopback, link-local or the like
+    #[arg(long, value_name = "CIDR,…", value_delimiter = ',', env = "SIGHTLINE_ALLOW_NETWORK")]
+    pub(crate) allow_network: Vec<sightline_service::uri_policy::Network>,
+    /// Registered cameras may be files under this folder
+    #[arg(long, value_name = "DIR,…", value_delimiter = ',', env = "SIGHTLINE_ALLOW_FILE_ROOT")]
+    pub(crate) allow_file_root: Vec<PathBuf>,
+}
+
+impl PolicyArgs {
+    pub(crate) fn policy(&self) -> sightline_service::uri_policy::UriPolicy {
+        sightline_service::uri_policy::UriPolicy::new(
+            self.allow_network.clone(),
+            self.allow_file_root.clone(),
+        )
+    }
+}
+
 /// The port for metrics and probes.
 #[derive(Args, Debug, Clone)]
 pub(crate) struct HttpArgs {
@@ -207,6 +227,11 @@ pub(crate) struct PipelineArgs {
     /// This process's name in statuses. Default: the host's name
     #[arg(long, value_name = "NAME", env = "SIGHTLINE_POD")]
     pub(crate) pod: Option<String>,
+    /// The keys that open credentials which the registry sealed
+    #[arg(long, value_name = "FILE", env = "SIGHTLINE_SEAL_KEYS")]
+    pub(crate) seal_keys: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) policy: PolicyArgs,
     /// Detect only
     #[arg(long, env = "SIGHTLINE_NO_TRACK")]
     pub(crate) no_track: bool,

@@ -1,8 +1,11 @@
 //! `sightline pipeline`: many cameras to Kafka.
 
+use std::path::Path;
+
 use sightline_pipeline::secrets::Secrets;
 use sightline_pipeline::source;
 use sightline_pipeline::topology::FleetOptions;
+use sightline_service::seal::Keys;
 
 use crate::cli::PipelineArgs;
 use crate::exit::{Failure, Outcome};
@@ -12,7 +15,14 @@ use crate::{cameras, kafka, model};
 pub(crate) fn run(args: PipelineArgs) -> Outcome {
     let (cameras, share) = match &args.cameras {
         Some(file) => (cameras::from_file(file)?, None),
-        None => (Vec::new(), Some(Share { pool: args.pool.clone(), capacity_fps: args.capacity_fps })),
+        None => (
+            Vec::new(),
+            Some(Share {
+                pool: args.pool.clone(),
+                capacity_fps: args.capacity_fps,
+                policy: args.policy.policy(),
+            }),
+        ),
     };
     let settings = kafka::settings(&args.kafka.kafka, &args.kafka.settings)?;
     source::gst::init().map_err(Failure::failed)?;
@@ -27,7 +37,7 @@ pub(crate) fn run(args: PipelineArgs) -> Outcome {
             decoder_threads: if share.is_some() { 1 } else { decoder_threads(cameras.len()) },
             track: !args.no_track,
             agnostic_nms: false,
-            secrets: Secrets::new(args.secrets.clone()),
+            secrets: Secrets::new(args.secrets.clone(), keys(args.seal_keys.as_deref())?),
         },
         cameras,
         model: &model,
@@ -38,6 +48,11 @@ pub(crate) fn run(args: PipelineArgs) -> Outcome {
         ends: false,
     };
     serve::run(&service, work, |_| {})
+}
+
+/// The keys that open what the registry sealed.
+pub(crate) fn keys(file: Option<&Path>) -> Result<Option<Keys>, Failure> {
+    file.map(Keys::load).transpose().map_err(Failure::usage)
 }
 
 /// Software decoders run with one thread as soon as streams fill the cores: less memory, less switching.

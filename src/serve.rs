@@ -11,6 +11,7 @@ use sightline_pipeline::detect::Model;
 use sightline_pipeline::metrics::PipelineMetrics;
 use sightline_pipeline::predecessors::Predecessors;
 use sightline_pipeline::publish::Publisher;
+use sightline_pipeline::reach::Reach;
 use sightline_pipeline::spool::{Left, Outbox, OutboxOptions, SpoolOptions};
 use sightline_pipeline::topology::{CameraRefused, Fleet, FleetContext, FleetOptions, Plan};
 use sightline_schema::{Camera, Topics};
@@ -20,6 +21,7 @@ use sightline_service::kafka::{
     FaultKind, KafkaSettings, LINGER_MS, LOW_LATENCY_LINGER_MS, LinkState, require,
 };
 use sightline_service::shutdown::{Cause, Shutdown};
+use sightline_service::uri_policy::UriPolicy;
 
 use crate::cli::{HttpArgs, PublishingArgs};
 use crate::exit::{Failure, Outcome};
@@ -97,6 +99,8 @@ pub(crate) struct Share {
     pub(crate) pool: String,
     /// Frames a second; measured where it is not stated.
     pub(crate) capacity_fps: Option<f64>,
+    /// Where registered cameras may lead.
+    pub(crate) policy: UriPolicy,
 }
 
 /// The cameras and how they are run.
@@ -221,6 +225,7 @@ fn assignment(
         topics: work.topics.clone(),
         pool: share.pool.clone(),
         capacity_fps,
+        reach: Reach::by(share.policy.clone()),
         version: env!("CARGO_PKG_VERSION").to_owned(),
     };
     loop {

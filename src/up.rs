@@ -52,7 +52,7 @@ pub(crate) fn run(args: UpArgs, log: LogFormat) -> Outcome {
             decoder_threads: decoder_threads(all.len()),
             track: !args.thresholds.no_track,
             agnostic_nms: args.thresholds.agnostic_nms,
-            secrets: Secrets::new(args.secrets.clone()),
+            secrets: Secrets::new(args.secrets.clone(), None),
         },
         cameras: all,
         model: &model,

@@ -108,6 +108,7 @@ fn open(options: &BenchOptions) -> Result<GstSource, StreamError> {
         GstOptions {
             camera: options.video.to_string(),
             address: options.video.clone(),
+            stays: false,
             transport: Transport::Tcp,
             latency_ms: 200,
             keyframes_only: false,

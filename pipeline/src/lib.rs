@@ -29,6 +29,7 @@ pub mod picture_watch;
 pub mod predecessors;
 pub mod probe;
 pub mod publish;
+pub mod reach;
 pub mod reader;
 pub mod result;
 pub mod rtp;

@@ -76,6 +76,7 @@ pub fn probe(options: &ProbeOptions, model: Option<(&Model, &Thresholds)>) -> Re
         GstOptions {
             camera: name.clone(),
             address: options.address.clone(),
+            stays: false,
             transport: options.transport,
             latency_ms: options.latency_ms,
             keyframes_only: false,

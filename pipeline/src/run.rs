@@ -11,6 +11,7 @@ use crate::metrics::PipelineMetrics;
 use crate::outlet::KafkaOutlet;
 use crate::predecessors::Predecessor;
 use crate::publish::Publisher;
+use crate::reach::Reach;
 use crate::result::ResultFacts;
 use crate::secrets::Secrets;
 use crate::source::address::Address;
@@ -97,6 +98,8 @@ pub struct Claimed {
     pub predecessor: Predecessor,
     /// Why something may be missing after it.
     pub lost: GapReason,
+    /// Where it may lead.
+    pub reach: Reach,
 }
 
 /// Runs cameras. Cheap to clone.
@@ -114,7 +117,7 @@ impl Runner {
     /// Runs a camera to its end, on this thread.
     pub fn run(&self, ready: Ready, claimed: Claimed, control: &RunControl) {
         let Ready { camera, stream, address, thresholds } = ready;
-        let Claimed { epoch, slot: pod_slot, placement, predecessor, lost } = claimed;
+        let Claimed { epoch, slot: pod_slot, placement, predecessor, lost, reach } = claimed;
         tracing::info!(camera = %camera.id, epoch, address = %address, "claimed");
         let manner = Manner::of(&address, stream.play);
         let metrics = self.metrics.camera(&camera.id);
@@ -154,6 +157,7 @@ impl Runner {
             publisher: self.publisher.clone(),
             decoder_threads: self.options.decoder_threads,
             secrets: self.options.secrets.clone(),
+            reach,
             clock_offset_ms: predecessor.clock_offset_ms.unwrap_or(0),
             lost,
         };

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use sightline_schema::{Camera, Credentials, ErrorCode, InlineCredentials};
+use sightline_service::seal::Keys;
 
 use crate::error::StreamError;
 
@@ -16,12 +17,14 @@ const PASSWORD: &str = "password";
 #[derive(Clone, Debug, Default)]
 pub struct Secrets {
     folder: Option<Arc<Path>>,
+    /// Open what the registry sealed.
+    keys: Option<Arc<Keys>>,
 }
 
 impl Secrets {
-    /// `folder` holds a directory for each secret, by its name.
-    pub fn new(folder: Option<PathBuf>) -> Self {
-        Self { folder: folder.map(Arc::from) }
+    /// `folder` holds a directory for each secret, by its name; `keys` open what the registry sealed.
+    pub fn new(folder: Option<PathBuf>, keys: Option<Keys>) -> Self {
+        Self { folder: folder.map(Arc::from), keys: keys.map(Arc::new) }
     }
 
     pub fn has_folder(&self) -> bool {
@@ -34,10 +37,15 @@ impl Secrets {
         match &camera.credentials {
             None => Ok(None),
             Some(Credentials::Inline(inline)) => Ok(Some(inline.clone())),
-            Some(Credentials::Sealed(sealed)) => Err(missing(format!(
-                "its credentials are sealed with the key {:?}, which is not here",
-                sealed.key
-            ))),
+            Some(Credentials::Sealed(sealed)) => match &self.keys {
+                Some(keys) => {
+                    keys.open(&camera.id, sealed).map(Some).map_err(|error| missing(error.to_string()))
+                }
+                None => Err(missing(format!(
+                    "its credentials are sealed with the key {:?}, and there is no --seal-keys file here",
+                    sealed.key
+                ))),
+            },
             Some(Credentials::Secret { secret }) => {
                 let Some(folder) = &self.folder else {
                     return Err(missing(format!(
@@ -82,7 +90,7 @@ mod tests {
     #[test]
     fn a_secret_is_read_as_it_is_now() {
         let dir = tempfile::tempdir().unwrap();
-        let secrets = Secrets::new(Some(dir.path().to_owned()));
+        let secrets = Secrets::new(Some(dir.path().to_owned()), None);
         let refused = |name: &str| secrets.of(&camera(name)).unwrap_err().message().to_owned();
         assert!(refused("gate").contains("no secret \"gate\""), "{}", refused("gate"));
         std::fs::create_dir(dir.path().join("gate")).unwrap();
@@ -96,9 +104,28 @@ mod tests {
     }
 
     #[test]
+    fn what_was_sealed_for_a_camera_is_opened_for_it_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("keys");
+        std::fs::write(&file, sightline_service::seal::new_key_line("k1").unwrap()).unwrap();
+        let keys = Keys::load(&file).unwrap();
+        let plain = InlineCredentials { user: "admin".to_owned(), password: "tr0ub4dor".to_owned() };
+        let sealed = Credentials::Sealed(keys.seal("gate", &plain).unwrap());
+        let camera =
+            |id: &str| Camera { credentials: Some(sealed.clone()), ..Camera::new(id, "rtsp://10.0.0.5/1") };
+        let secrets = Secrets::new(None, Some(keys));
+        assert_eq!(secrets.of(&camera("gate")).unwrap(), Some(plain));
+        for error in [secrets.of(&camera("door")), Secrets::default().of(&camera("gate"))] {
+            let error = error.unwrap_err();
+            assert_eq!(error.code(), ErrorCode::SecretMissing);
+            assert!(!error.message().contains("tr0ub4dor"), "{}", error.message());
+        }
+    }
+
+    #[test]
     fn a_name_leads_nowhere_else() {
         let dir = tempfile::tempdir().unwrap();
-        let secrets = Secrets::new(Some(dir.path().join("secrets")));
+        let secrets = Secrets::new(Some(dir.path().join("secrets")), None);
         std::fs::create_dir_all(dir.path().join("other")).unwrap();
         for name in ["../other", "", ".", "..", "a/b"] {
             let error = secrets.of(&camera(name)).unwrap_err();

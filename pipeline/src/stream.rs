@@ -16,6 +16,7 @@ use crate::lane::Lane;
 use crate::metrics::CameraMetrics;
 use crate::picture_watch::{PictureWatch, Sight};
 use crate::publish::Publisher;
+use crate::reach::Reach;
 use crate::reader::{Reader, Stopped};
 use crate::secrets::Secrets;
 use crate::source::Source;
@@ -80,6 +81,7 @@ pub struct StreamContext {
     pub publisher: Publisher,
     pub decoder_threads: u32,
     pub secrets: Secrets,
+    pub reach: Reach,
     /// How far the camera's clock was from ours when it was last heard of.
     pub clock_offset_ms: i64,
     /// Why something may be missing before the first result.
@@ -241,9 +243,11 @@ impl Stream {
 
     fn options(&self) -> Result<GstOptions, StreamError> {
         let credentials = self.context.secrets.of(&self.camera)?;
+        let address = self.context.reach.check(&self.camera.id, self.address.clone())?;
         Ok(GstOptions {
             camera: self.camera.id.clone(),
-            address: self.address.clone().with_credentials(credentials),
+            address: address.with_credentials(credentials),
+            stays: self.context.reach.is_limited(),
             transport: self.spec.transport,
             latency_ms: self.spec.latency_ms,
             keyframes_only: self.camera.sampling == Sampling::Keyframes,
@@ -311,6 +315,10 @@ fn lost_by(code: ErrorCode) -> GapReason {
 fn only_a_person_helps(code: ErrorCode) -> bool {
     matches!(
         code,
-        ErrorCode::AuthFailed | ErrorCode::NotFound | ErrorCode::NoVideo | ErrorCode::CodecUnsupported
+        ErrorCode::AuthFailed
+            | ErrorCode::NotFound
+            | ErrorCode::NoVideo
+            | ErrorCode::CodecUnsupported
+            | ErrorCode::ForbiddenUri
     )
 }

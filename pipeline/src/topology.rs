@@ -14,6 +14,7 @@ use crate::handover::RunControl;
 use crate::metrics::PipelineMetrics;
 use crate::predecessors::{Predecessor, Predecessors};
 use crate::publish::Publisher;
+use crate::reach::Reach;
 pub use crate::run::{CameraRefused, FleetOptions};
 use crate::run::{Claimed, Ready, Runner};
 use crate::spool::Left;
@@ -173,7 +174,14 @@ fn claim_and_run(
         let Some(epoch) = claim(&ready.camera, &runner.options.pod, &runner.publisher, &shutdown) else {
             return;
         };
-        let claimed = Claimed { epoch, slot: None, placement: None, predecessor, lost: GapReason::PodLost };
+        let claimed = Claimed {
+            epoch,
+            slot: None,
+            placement: None,
+            predecessor,
+            lost: GapReason::PodLost,
+            reach: Reach::default(),
+        };
         let control = RunControl::new(shutdown, None, ready.camera.clone(), ready.thresholds.clone());
         runner.run(ready, claimed, &control);
     }

@@ -24,6 +24,7 @@ fn first_frame(directory: &Path, name: &str, arguments: &[&str]) -> (PixelFormat
     let options = GstOptions {
         camera: name.to_owned(),
         address: Address::parse(&file.to_string_lossy()).unwrap(),
+        stays: false,
         transport: Transport::Tcp,
         latency_ms: 200,
         keyframes_only: false,

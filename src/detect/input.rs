@@ -86,6 +86,7 @@ impl Input {
         let options = GstOptions {
             camera: name,
             address: self.address.clone(),
+            stays: false,
             transport: args.transport.into(),
             latency_ms: 200,
             keyframes_only: false,

@@ -57,7 +57,8 @@ impl Crew {
         let spool = self.dir.path().join(format!("spool-{name}")).to_string_lossy().into_owned();
         let args =
             ["pipeline", "--kafka", bootstrap, "--model", &model, "--pod", name, "--capacity-fps", "40"];
-        let more = ["--http", "127.0.0.1:0", "--workers", "1", "--spool", &spool];
+        let more =
+            ["--allow-network", "127.0.0.0/8", "--http", "127.0.0.1:0", "--workers", "1", "--spool", &spool];
         command(&[&args[..], &more, options].concat())
     }
 

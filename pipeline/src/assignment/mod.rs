@@ -26,6 +26,7 @@ use self::runs::Runs;
 use self::view::View;
 use crate::detect::Model;
 use crate::handover::Awake;
+use crate::reach::Reach;
 use crate::run::Runner;
 
 /// One look at the group, and one at the topics.
@@ -52,6 +53,8 @@ pub struct AssignmentOptions {
     pub pool: String,
     /// Frames a second that it can detect.
     pub capacity_fps: f64,
+    /// Where registered cameras may lead.
+    pub reach: Reach,
     pub version: String,
 }
 
@@ -121,7 +124,7 @@ impl Assignment {
         let held = member.poll(Duration::ZERO);
         let voice = PodVoice::new(&options, &runner, model);
         let awake = Awake::watch().map_err(|error| KafkaFault::no_thread(&error))?;
-        let runs = Runs::new(runner, awake.clone());
+        let runs = Runs::new(runner, awake.clone(), options.reach.clone());
         let (due, unsure) = (BTreeSet::new(), None);
         let looked_at_all = now;
         Ok(Self {

@@ -14,6 +14,7 @@ use super::reconcile::{OwnRun, Phase};
 use super::view::{RunSeen, View};
 use crate::handover::{Awake, Release, RunControl};
 use crate::predecessors::Predecessor;
+use crate::reach::Reach;
 use crate::run::{Claimed, Ready, Runner};
 
 /// Neither of two runs waits longer for the other.
@@ -30,6 +31,8 @@ pub(super) struct Runs {
     runner: Runner,
     runs: BTreeMap<Arc<str>, Run>,
     awake: Awake,
+    /// Where registered cameras may lead.
+    reach: Reach,
     /// Said of cameras that nobody should open, with their generation.
     disabled: HashSet<(Arc<str>, u64)>,
 }
@@ -62,8 +65,8 @@ enum RunKind {
 }
 
 impl Runs {
-    pub(super) fn new(runner: Runner, awake: Awake) -> Self {
-        Self { runner, runs: BTreeMap::new(), awake, disabled: HashSet::new() }
+    pub(super) fn new(runner: Runner, awake: Awake, reach: Reach) -> Self {
+        Self { runner, runs: BTreeMap::new(), awake, reach, disabled: HashSet::new() }
     }
 
     pub(super) fn pod(&self) -> String {
@@ -129,6 +132,7 @@ impl Runs {
                     placement: Some(claim.placement),
                     predecessor,
                     lost,
+                    reach: self.reach.clone(),
                 };
                 match spawn(&self.runner, ready, claimed, &control) {
                     Ok(thread) => RunKind::Stream { control, thread },

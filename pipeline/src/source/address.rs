@@ -72,6 +72,12 @@ impl Address {
         self
     }
 
+    /// The same, opened by another uri; shown as it was.
+    #[must_use]
+    pub fn at(&self, uri: String) -> Self {
+        Self { uri, ..self.clone() }
+    }
+
     pub fn kind(&self) -> Kind {
         self.kind
     }

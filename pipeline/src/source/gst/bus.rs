@@ -66,6 +66,12 @@ fn resource(
         };
         return (ErrorCode::AuthFailed, message);
     }
+    let redirects = ["Moved Permanently", "Found", "See Other", "Temporary Redirect", "Permanent Redirect"];
+    if options.stays && redirects.into_iter().any(says) {
+        let message =
+            format!("{address} redirects, and that is not followed here; register where it leads to");
+        return (ErrorCode::ForbiddenUri, message);
+    }
     if says("TLS") || says("certificate") {
         return (
             ErrorCode::TlsFailed,

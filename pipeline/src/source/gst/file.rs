@@ -37,7 +37,10 @@ pub(super) fn build(
     if file.is_some() {
         fetch.link(&decode).map_err(|error| error.to_string())?;
     } else {
-        authenticate(&fetch, options, &tap);
+        set_up_source(&fetch, options, &tap);
+        if options.stays {
+            refuse_playlists(&fetch, &tap)?;
+        }
         let learned = tap.learned.clone();
         let entrance = decode.static_pad("sink").ok_or("decodebin3 has no sink")?;
         fetch.connect_pad_added(move |_, pad| {
@@ -114,12 +117,16 @@ fn select_video(decode: &gst::Element, tap: &Tap) {
 }
 
 /// HTTP passwords are properties of the source, so that no location carries them.
-fn authenticate(fetch: &gst::Element, options: &GstOptions, tap: &Tap) {
-    let Some(credentials) = options.address.credentials().cloned() else { return };
+fn set_up_source(fetch: &gst::Element, options: &GstOptions, tap: &Tap) {
+    let (credentials, stays) = (options.address.credentials().cloned(), options.stays);
     let learned = tap.learned.clone();
     fetch.connect("source-setup", false, move |values| {
         guarded(&learned, None, || {
             let source = values.get(1)?.get::<gst::Element>().ok()?;
+            if stays && source.has_property("automatic-redirect") {
+                source.set_property("automatic-redirect", false);
+            }
+            let credentials = credentials.as_ref()?;
             for (property, value) in [("user-id", &credentials.user), ("user-pw", &credentials.password)] {
                 if source.has_property(property) {
                     source.set_property(property, value);
@@ -128,4 +135,24 @@ fn authenticate(fetch: &gst::Element, options: &GstOptions, tap: &Tap) {
             None
         })
     });
+}
+
+/// A playlist may name any address, at any time, and its demuxer asks nobody before it goes there.
+fn refuse_playlists(fetch: &gst::Element, tap: &Tap) -> Result<(), String> {
+    let learned = tap.learned.clone();
+    let bin = fetch.downcast_ref::<gst::Bin>().ok_or("urisourcebin is no bin")?;
+    bin.connect_deep_element_added(move |_, _, element| {
+        guarded(&learned, (), || {
+            let class = element.factory().and_then(|factory| factory.metadata("klass").map(str::to_owned));
+            if class.is_some_and(|class| class.contains("Adaptive")) {
+                // It stays as it is: nothing is fetched by it.
+                element.set_locked_state(true);
+                lock(&learned).error = Some((
+                    ErrorCode::ForbiddenUri,
+                    "it is a playlist, which may lead anywhere and is not followed here".to_owned(),
+                ));
+            }
+        });
+    });
+    Ok(())
 }

@@ -31,6 +31,8 @@ pub struct GstOptions {
     /// The name in errors.
     pub camera: String,
     pub address: Address,
+    /// Follow nothing that leads elsewhere: no redirect, no playlist.
+    pub stays: bool,
     pub transport: Transport,
     pub latency_ms: u32,
     /// Drop everything but keyframes before the decoder.

@@ -54,7 +54,7 @@ pub(super) fn build(
         })
     });
     refuse_certificates(&source, &tap);
-    guess_no_further(&source, &tap);
+    watch_requests(&source, options, &tap);
     let learned = tap.learned.clone();
     source.connect("no-more-pads", false, move |_| {
         guarded(&learned, None, || {
@@ -81,13 +81,25 @@ pub(super) fn build(
     Ok(())
 }
 
-/// `rtspsrc` sends a password that was refused seven times more, and cameras lock accounts for less.
-fn guess_no_further(source: &gst::Element, tap: &Tap) {
+/// `rtspsrc` sends a password that was refused seven times more, and cameras lock accounts for less. And it goes wherever
+/// a camera redirects it.
+fn watch_requests(source: &gst::Element, options: &GstOptions, tap: &Tap) {
     let learned = tap.learned.clone();
+    let host = options.stays.then(|| host(options.address.uri())).flatten();
     source.connect("before-send", false, move |values| {
         guarded(&learned, Some(true.to_value()), || {
             let message = values.get(1)?.get::<RTSPMessage>().ok()?;
-            let learned = lock(&learned);
+            let mut learned = lock(&learned);
+            // A redirect changes the source's own location before it goes there.
+            let source = values.first()?.get::<gst::Element>().ok()?;
+            let asked = source.property::<Option<String>>("location").and_then(|uri| self::host(&uri));
+            if let (Some(ours), Some(asked)) = (&host, asked)
+                && *ours != asked
+            {
+                let message = format!("the camera redirects to {asked}, and that is not followed here");
+                learned.error = Some((ErrorCode::ForbiddenUri, message));
+                return Some(false.to_value());
+            }
             // The password comes into a message when it goes out: one that has it already went out before.
             let repeats = !message.parse_auth_credentials().is_empty();
             let accepted = learned.saw_video || learned.saw_other.is_some();
@@ -95,6 +107,10 @@ fn guess_no_further(source: &gst::Element, tap: &Tap) {
             Some((accepted || !repeats).to_value())
         })
     });
+}
+
+fn host(uri: &str) -> Option<String> {
+    url::Url::parse(uri).ok()?.host_str().map(str::to_owned)
 }
 
 /// Asked only about a certificate that is not trusted: `rtspsrc` itself then says no more than that it can't connect.
