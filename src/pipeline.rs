@@ -26,6 +26,9 @@ pub(crate) fn run(args: PipelineArgs) -> Outcome {
     };
     let settings = kafka::settings(&args.kafka.kafka, &args.kafka.settings)?;
     source::gst::init().map_err(Failure::failed)?;
+    if share.is_some() {
+        source::gst::follow_no_playlists();
+    }
     let model = model::open(&args.model.model, &args.model.reading)?;
     let service = Service::start(&args.http)?;
     tracing::info!(http = %service.http.local_addr(), cameras = cameras.len(), device = %model.device(), "starting");

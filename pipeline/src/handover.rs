@@ -101,6 +101,8 @@ struct Inner {
     until: Option<Timestamp>,
     /// One of them came by: nothing is left to publish.
     is_past: bool,
+    /// What hindered it is gone: it should not wait to try again.
+    hurry: bool,
     ended: Option<Ended>,
 }
 
@@ -148,7 +150,15 @@ impl RunControl {
     /// A run that waits for nobody. `stop` ends it.
     pub fn new(stop: Shutdown, awake: Option<Awake>, camera: Camera, thresholds: Thresholds) -> Self {
         let sleeps = awake.as_ref().map_or(0, Awake::sleeps);
-        let inner = Inner { hold: Hold::Open, sleeps, first: None, until: None, is_past: false, ended: None };
+        let inner = Inner {
+            hold: Hold::Open,
+            sleeps,
+            first: None,
+            until: None,
+            is_past: false,
+            hurry: false,
+            ended: None,
+        };
         let settings = Settings { version: 0, camera: Arc::new(camera), thresholds: Arc::new(thresholds) };
         Self { stop, awake, inner: Arc::new(Mutex::new(inner)), settings: Arc::new(RwLock::new(settings)) }
     }
@@ -163,7 +173,13 @@ impl RunControl {
         let mut inner = self.lock();
         if inner.hold == Hold::Held {
             inner.hold = Hold::Released(release);
+            inner.hurry = true;
         }
+    }
+
+    /// Whether to try again at once: a camera may have refused a second session, and the first is gone. Asked once.
+    pub fn hurries(&self) -> bool {
+        std::mem::take(&mut self.lock().hurry)
     }
 
     /// However often the process slept, this run still counts.

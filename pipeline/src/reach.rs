@@ -37,7 +37,10 @@ impl Reach {
                 let Ok(found) = resolve(&name) else { return Ok(address) };
                 for ip in &found {
                     policy.check_address(*ip).map_err(|Forbidden { reason, next_step }| {
-                        refuse(Forbidden { reason: format!("{name} stands for {reason}"), next_step })
+                        refuse(Forbidden {
+                            reason: format!("{name} stands for a forbidden address: {reason}"),
+                            next_step,
+                        })
                     })?;
                 }
                 Ok(found.first().and_then(|ip| pinned(&address, *ip)).unwrap_or(address))

@@ -261,7 +261,12 @@ impl Stream {
     /// Waits before a retry, ticking. True when the process stops.
     fn wait(&mut self, wait: Duration, error: &StreamError) -> bool {
         let until = Instant::now() + wait;
+        // What was said before this failure is not about it.
+        let _ = self.context.control.hurries();
         loop {
+            if self.context.control.hurries() {
+                return false;
+            }
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return false;

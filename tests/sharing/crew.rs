@@ -5,6 +5,7 @@
 use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -21,6 +22,12 @@ pub(crate) const FPS: f64 = 2.0;
 /// µs between two results.
 pub(crate) const INTERVAL: i64 = 500_000;
 
+/// The scenes are played one after the other: two cores carry one.
+static STAGE: Mutex<()> = Mutex::new(());
+
+/// Pools that have slots.
+const POOLS: &str = "default,other,p0,p1,p2,p3";
+
 /// Kafka, a camera that many sessions play, and what the pods say.
 pub(crate) struct Crew {
     pub(crate) kafka: Kafka,
@@ -29,13 +36,16 @@ pub(crate) struct Crew {
     pub(crate) pods: Follow,
     source: Camera,
     dir: tempfile::TempDir,
+    // Last: the stage is free when all else is gone.
+    _stage: MutexGuard<'static, ()>,
 }
 
 impl Crew {
     /// Kafka with its topics, and one RTSP server that plays 320×180 at 10 frames a second to whoever asks.
     pub(crate) fn new() -> Self {
+        let stage = STAGE.lock().unwrap_or_else(PoisonError::into_inner);
         let kafka = Kafka::start(KafkaKind::Plain);
-        let made = output(&["topics", "apply", "--kafka", &kafka.bootstrap, "--pool", "default,other"]);
+        let made = output(&["topics", "apply", "--kafka", &kafka.bootstrap, "--pool", POOLS]);
         assert!(made.status.success(), "{made:?}");
         let dir = tempfile::tempdir().unwrap();
         let clip = dir.path().join("clip.mp4");
@@ -44,7 +54,7 @@ impl Crew {
         let follow = |topic: &str| Follow::topic(&kafka.bootstrap, topic);
         let (detections, statuses, pods) =
             (follow("sightline.detections"), follow("sightline.camera-status"), follow("sightline.pods"));
-        Self { detections, statuses, pods, kafka, source, dir }
+        Self { detections, statuses, pods, kafka, source, dir, _stage: stage }
     }
 
     /// A pod with this name; `options` as `sightline pipeline` takes them.
@@ -52,14 +62,26 @@ impl Crew {
         Sightline::spawn(self.pod_command(name, options))
     }
 
+    /// A pod whose cameras may be in this network alone, of those that are loopback and the like.
+    pub(crate) fn pod_that_may_reach(&self, name: &str, network: &str) -> Sightline {
+        let mut command = self.bare_command(name);
+        command.args(["--allow-network", network]);
+        Sightline::spawn(command)
+    }
+
     pub(crate) fn pod_command(&self, name: &str, options: &[&str]) -> Command {
+        let mut command = self.bare_command(name);
+        command.args(["--allow-network", "127.0.0.0/8"]).args(options);
+        command
+    }
+
+    fn bare_command(&self, name: &str) -> Command {
         let (model, bootstrap) = (fast_model(), self.kafka.bootstrap.as_str());
         let spool = self.dir.path().join(format!("spool-{name}")).to_string_lossy().into_owned();
         let args =
             ["pipeline", "--kafka", bootstrap, "--model", &model, "--pod", name, "--capacity-fps", "40"];
-        let more =
-            ["--allow-network", "127.0.0.0/8", "--http", "127.0.0.1:0", "--workers", "1", "--spool", &spool];
-        command(&[&args[..], &more, options].concat())
+        let more = ["--http", "127.0.0.1:0", "--workers", "1", "--spool", &spool];
+        command(&[&args[..], &more].concat())
     }
 
     /// Registers cameras as a foreign client does: records written with kcat.
@@ -109,6 +131,21 @@ impl Crew {
             "streams": [{"role": "detect", "uri": self.source.uri("")}],
             "sampling": {"mode": "fps", "fps": FPS},
         })
+    }
+
+    /// Does what this line says, for all sessions; see `tests/camera`.
+    pub(crate) fn tell_source(&mut self, line: &str) {
+        self.source.tell(line);
+    }
+
+    /// Waits until a pod has said that it is there, and holds slots.
+    pub(crate) fn wait_until_on(&self, pod: &str, within: Duration) {
+        let begun = Instant::now();
+        let holds = |record: &Value| record["slots"].as_array().is_some_and(|slots| !slots.is_empty());
+        while self.pods.find(pod, 0, holds).is_none() {
+            assert!(begun.elapsed() < within, "{pod} holds no slot within {} s", within.as_secs());
+            std::thread::park_timeout(Duration::from_millis(50));
+        }
     }
 
     /// How many sessions were played so far.
@@ -164,4 +201,11 @@ fn small_clip(file: &Path) {
                    key-int-max=10 ! h264parse";
     let make = Make { frames: 100, size: (320, 180), encoder, mux: "mp4mux", audio: false };
     make.from(&data("clips/udacity_solidWhiteRight.mp4"), file);
+}
+
+/// How much more than its cores this machine has to do.
+pub(crate) fn load_per_core() -> f64 {
+    let load = std::fs::read_to_string("/proc/loadavg").unwrap();
+    let load: f64 = load.split(' ').next().unwrap().parse().unwrap();
+    load / std::thread::available_parallelism().unwrap().get() as f64
 }

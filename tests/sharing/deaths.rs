@@ -2,8 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
-
 use crate::accepted::at;
 use crate::crew::{Crew, INTERVAL, ids};
 use crate::sightline::{Sightline, wait_for};
@@ -75,7 +73,7 @@ fn is_one_sequence(crew: &Crew, id: &str) {
     );
     // Between two results a hole is said, or there is none.
     for pair in accepted.results.windows(2) {
-        let missing = pair[1].captured_at - pair[0].captured_at;
+        let missing = pair[1].captured_at - pair[0].captured_at - pair[1].overload as i64 * INTERVAL;
         let is_said =
             accepted.gaps.iter().any(|gap| at(&gap["before"]["captured_at"]) == pair[1].captured_at);
         assert!(
@@ -87,22 +85,18 @@ fn is_one_sequence(crew: &Crew, id: &str) {
     }
 }
 
-/// Another runs what the sleeper ran; then it wakes.
-fn others_take_over_and_it_wakes(crew: &Crew, ids: &[String], sleeper: &Sightline, name: &str) {
-    crew.wait_until_all_run(ids, TAKEN_OVER + SLACK, |pod| pod != name);
-    let newest: Vec<_> = ids.iter().map(|id| crew.status(id).unwrap()["epoch"].as_u64().unwrap()).collect();
-    sleeper.signal("CONT");
-    // It hears that it is out, and joins again.
-    std::thread::sleep(Duration::from_secs(15));
+/// Who slept hears that it is out, and joins again.
+fn they_wake(crew: &Crew, ids: &[String], newest: &[u64]) {
+    std::thread::sleep(Duration::from_secs(12));
     crew.wait_until_all_run(ids, SOON, |_| true);
     for (id, before) in ids.iter().zip(newest) {
         let statuses = crew.statuses.of(id);
-        let is_claim = |status: &&Value| status["state"] == "claimed";
+        let claims = statuses.iter().filter(|status| status["state"] == "claimed");
         println!(
             "{id}: claims by {:?}",
-            statuses.iter().filter(is_claim).map(|claim| claim["pod"].as_str().unwrap()).collect::<Vec<_>>()
+            claims.map(|claim| claim["pod"].as_str().unwrap()).collect::<Vec<_>>()
         );
-        assert!(crew.status(id).unwrap()["epoch"].as_u64().unwrap() >= before, "{id}: an epoch went back");
+        assert!(crew.status(id).unwrap()["epoch"].as_u64().unwrap() >= *before, "{id}: an epoch went back");
         is_one_sequence(crew, id);
     }
 }
@@ -113,41 +107,53 @@ fn a_pod_that_slept_while_it_ran_counts_no_more() {
     let (ids, pods) = start(&crew, 6, &["one", "two"]);
     let slept: Vec<_> = of(&crew, &ids, "one").into_iter().cloned().collect();
     pods[0].signal("STOP");
-    others_take_over_and_it_wakes(&crew, &slept, &pods[0], "one");
+    crew.wait_until_all_run(&slept, TAKEN_OVER + SLACK, |pod| pod != "one");
+    let newest: Vec<_> = slept.iter().map(|id| crew.status(id).unwrap()["epoch"].as_u64().unwrap()).collect();
+    pods[0].signal("CONT");
+    they_wake(&crew, &slept, &newest);
     for id in &slept {
         assert!(crew.accepted(id).epochs().len() >= 2, "{id}");
     }
 }
 
-/// The pod stops itself at a point of its claim, past its session; others take over; it goes on.
-fn sleeps_at(point: &str) {
+/// In each of four pools a pod stops itself at another point of its claim, past its session; others take over; it goes on.
+#[test]
+fn a_pod_that_sleeps_at_any_point_of_a_claim_does_not_count() {
+    const POINTS: [&str; 4] = ["before-join", "before-claim", "claim-written", "claim-offsets"];
     let crew = Crew::new();
-    let ids = ids(4);
-    crew.register(&ids.iter().map(|id| crew.camera(id)).collect::<Vec<_>>());
-    let mut command = crew.pod_command("sleeper", &[]);
-    command.env("SIGHTLINE_STOP_AT", point);
-    let mut sleeper = Sightline::spawn(command);
-    sleeper.wait_for_line(&format!("stopped at {point}"));
-    let _other = crew.pod("other", &[]);
-    others_take_over_and_it_wakes(&crew, &ids, &sleeper, "sleeper");
-}
-
-#[test]
-fn a_pod_that_sleeps_before_it_joins_disturbs_nobody() {
-    sleeps_at("before-join");
-}
-
-#[test]
-fn a_pod_that_sleeps_before_its_claim_does_not_count() {
-    sleeps_at("before-claim");
-}
-
-#[test]
-fn a_pod_that_sleeps_between_its_claim_and_the_offsets_does_not_count() {
-    sleeps_at("claim-written");
-}
-
-#[test]
-fn a_pod_that_sleeps_between_the_offsets_and_the_commit_does_not_count() {
-    sleeps_at("claim-offsets");
+    let ids = ids(8);
+    let pool = |at: usize| format!("p{at}");
+    let camera = |(n, id): (usize, &String)| {
+        let mut camera = crew.camera(id);
+        camera["pool"] = pool(n % 4).into();
+        camera
+    };
+    crew.register(&ids.iter().enumerate().map(camera).collect::<Vec<_>>());
+    let sleepers: Vec<_> = POINTS
+        .iter()
+        .enumerate()
+        .map(|(at, point)| {
+            let mut command = crew.pod_command(&format!("sleeper-{point}"), &["--pool", &pool(at)]);
+            command.env("SIGHTLINE_STOP_AT", point);
+            Sightline::spawn(command)
+        })
+        .collect();
+    let sleepers: Vec<_> = sleepers
+        .into_iter()
+        .zip(POINTS)
+        .map(|(mut sleeper, point)| {
+            sleeper.wait_for_line(&format!("stopped at {point}"));
+            sleeper
+        })
+        .collect();
+    let _others: Vec<_> = (0..4).map(|at| crew.pod(&format!("other-{at}"), &["--pool", &pool(at)])).collect();
+    crew.wait_until_all_run(&ids, TAKEN_OVER + SLACK, |pod| pod.starts_with("other"));
+    let newest: Vec<_> = ids.iter().map(|id| crew.status(id).unwrap()["epoch"].as_u64().unwrap()).collect();
+    sleepers.iter().for_each(|sleeper| sleeper.signal("CONT"));
+    they_wake(&crew, &ids, &newest);
+    for (sleeper, point) in sleepers.iter().zip(POINTS) {
+        let said = sleeper.stderr();
+        let refused = ["were refused", "may not have been written"].iter().any(|words| said.contains(words));
+        assert!(refused || point != "claim-written", "{point}: {said}");
+    }
 }

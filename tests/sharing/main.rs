@@ -17,5 +17,8 @@ mod kafka;
 mod media;
 mod moves;
 mod outages;
+mod reach;
 #[path = "../support/sightline.rs"]
 mod sightline;
+#[path = "../support/web.rs"]
+mod web;

@@ -40,7 +40,7 @@ fn an_outage_closes_no_stream_and_loses_no_frame() {
     println!("{} sessions before the outage, {} after it", plays, crew.plays());
     for id in &ids {
         let accepted = crew.accepted(id);
-        let (longest, behind) = accepted.longest_interval();
+        let (longest, behind) = accepted.longest_interval(INTERVAL);
         println!(
             "{id}: {} results of runs {:?}, longest interval {} ms, {} late, {} overlapping",
             accepted.results.len(),

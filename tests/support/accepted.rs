@@ -11,6 +11,8 @@ pub struct Result {
     pub seq: u64,
     /// µs since 1970.
     pub captured_at: i64,
+    /// How many before it were dropped because the machine was busy, as its record says.
+    pub overload: u64,
 }
 
 /// What a camera's records come to.
@@ -50,6 +52,7 @@ impl Accepted {
                 epoch,
                 seq: record["seq"].as_u64().unwrap(),
                 captured_at: at(&record["captured_at"]),
+                overload: record["skipped"]["overload"].as_u64().unwrap_or(0),
             };
             match accepted.results.last() {
                 Some(last) if last.epoch == epoch && result.seq <= last.seq => accepted.repeats += 1,
@@ -62,10 +65,12 @@ impl Accepted {
         accepted
     }
 
-    /// The longest time between two results, µs, and the result behind it.
-    pub fn longest_interval(&self) -> (i64, Option<Result>) {
-        let pairs =
-            self.results.windows(2).map(|pair| (pair[1].captured_at - pair[0].captured_at, Some(pair[1])));
+    /// The longest time between two results, µs, and the result behind it. Those that a busy machine dropped and counted,
+    /// `interval` µs each, are not missing.
+    pub fn longest_interval(&self, interval: i64) -> (i64, Option<Result>) {
+        let missing =
+            |pair: &[Result]| pair[1].captured_at - pair[0].captured_at - pair[1].overload as i64 * interval;
+        let pairs = self.results.windows(2).map(|pair| (missing(pair), Some(pair[1])));
         pairs.max_by_key(|(interval, _)| *interval).unwrap_or_default()
     }
 

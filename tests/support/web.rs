@@ -5,6 +5,7 @@
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 pub struct Web {
     address: SocketAddr,
@@ -24,6 +25,25 @@ impl Web {
             }
         });
         Self { address }
+    }
+
+    /// At this address, answers each request with these bytes, whatever it asks for: `HTTP/1.1 …`. Says how often it was asked.
+    pub fn answer(host: &str, answer: String) -> (Self, Arc<AtomicUsize>) {
+        let listener = TcpListener::bind((host, 0)).unwrap();
+        let address = listener.local_addr().unwrap();
+        let asked = Arc::<AtomicUsize>::default();
+        let count = asked.clone();
+        std::thread::spawn(move || {
+            for mut client in listener.incoming().map_while(Result::ok) {
+                count.fetch_add(1, Ordering::SeqCst);
+                let mut lines = BufReader::new(client.try_clone().unwrap()).lines().map_while(Result::ok);
+                // A client that goes away early is no concern of the server.
+                if lines.any(|line| line.is_empty()) {
+                    let _ = client.write_all(answer.as_bytes());
+                }
+            }
+        });
+        (Self { address }, asked)
     }
 
     pub fn uri(&self, login: &str, path: &str) -> String {

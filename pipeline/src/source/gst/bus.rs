@@ -20,6 +20,11 @@ pub(super) fn explain(error: &glib::Error, debug: Option<&str>, options: &GstOpt
         let message = format!("{address} sends nothing over {tried}; set transport to {other}");
         return (ErrorCode::Rejected, message);
     }
+    // `urisourcebin` makes demuxers for playlists alone, and their factories were taken out of its choice.
+    if options.stays && debug.contains("No demuxer element") {
+        let message = format!("{address} is a playlist, which may lead anywhere and is not followed here");
+        return (ErrorCode::ForbiddenUri, message);
+    }
     if let Some(kind) = error.kind::<gst::ResourceError>() {
         return resource(kind, error.message(), debug, options);
     }

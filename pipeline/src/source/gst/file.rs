@@ -38,9 +38,6 @@ pub(super) fn build(
         fetch.link(&decode).map_err(|error| error.to_string())?;
     } else {
         set_up_source(&fetch, options, &tap);
-        if options.stays {
-            refuse_playlists(&fetch, &tap)?;
-        }
         let learned = tap.learned.clone();
         let entrance = decode.static_pad("sink").ok_or("decodebin3 has no sink")?;
         fetch.connect_pad_added(move |_, pad| {
@@ -135,24 +132,4 @@ fn set_up_source(fetch: &gst::Element, options: &GstOptions, tap: &Tap) {
             None
         })
     });
-}
-
-/// A playlist may name any address, at any time, and its demuxer asks nobody before it goes there.
-fn refuse_playlists(fetch: &gst::Element, tap: &Tap) -> Result<(), String> {
-    let learned = tap.learned.clone();
-    let bin = fetch.downcast_ref::<gst::Bin>().ok_or("urisourcebin is no bin")?;
-    bin.connect_deep_element_added(move |_, _, element| {
-        guarded(&learned, (), || {
-            let class = element.factory().and_then(|factory| factory.metadata("klass").map(str::to_owned));
-            if class.is_some_and(|class| class.contains("Adaptive")) {
-                // It stays as it is: nothing is fetched by it.
-                element.set_locked_state(true);
-                lock(&learned).error = Some((
-                    ErrorCode::ForbiddenUri,
-                    "it is a playlist, which may lead anywhere and is not followed here".to_owned(),
-                ));
-            }
-        });
-    });
-    Ok(())
 }

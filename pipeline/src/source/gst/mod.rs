@@ -25,6 +25,17 @@ use crate::access_units::AccessUnits;
 use crate::encoded::{EncodedStats, Framing, NalCodec};
 use crate::error::StreamError;
 
+/// From now on no playlist is followed in this process: one may name any address, at any time, and what follows it asks
+/// nobody before it goes there.
+pub fn follow_no_playlists() {
+    for factory in gst::ElementFactory::factories_with_type(gst::ElementFactoryType::DEMUXER, gst::Rank::NONE)
+    {
+        if factory.metadata("klass").is_some_and(|class| class.contains("Adaptive")) {
+            factory.set_rank(gst::Rank::NONE);
+        }
+    }
+}
+
 /// How a stream is opened.
 #[derive(Clone, Debug)]
 pub struct GstOptions {
