@@ -25,8 +25,8 @@ const ATTEMPT: Duration = Duration::from_secs(2);
 const PAUSE: Duration = Duration::from_millis(500);
 
 pub(crate) fn run(args: RegistryArgs) -> Outcome {
-    match (args.action, args.serve) {
-        (Some(RegistryAction::Token(args)), _) => {
+    match args.action {
+        Some(RegistryAction::Token(args)) => {
             let (token, line) = new_token(&args.name, args.role).ok_or_else(|| {
                 Failure::usage(format!("{:?}: write 1 to 63 of a-z, 0-9 and - . _", args.name))
             })?;
@@ -35,19 +35,18 @@ pub(crate) fn run(args: RegistryArgs) -> Outcome {
             eprintln!("its line for the tokens file:\n{line}");
             Ok(())
         }
-        (Some(RegistryAction::Key(args)), _) => {
+        Some(RegistryAction::Key(args)) => {
             let line = new_key_line(&args.id).ok_or_else(|| {
                 Failure::usage(format!("{:?}: write 1 to 63 of a-z, 0-9, - and .", args.id))
             })?;
             println!("{line}");
             Ok(())
         }
-        (Some(RegistryAction::Openapi), _) => {
+        Some(RegistryAction::Openapi) => {
             println!("{:#}", api::openapi::document());
             Ok(())
         }
-        (None, Some(args)) => serve(args),
-        (None, None) => Err(Failure::usage("which Kafka? give --kafka HOST:PORT")),
+        None => serve(args.serve),
     }
 }
 
@@ -62,8 +61,9 @@ fn serve(args: ServeArgs) -> Outcome {
             ));
         }
     };
-    let settings = kafka::settings(&args.kafka.kafka, &args.kafka.settings)?;
-    let topics = kafka::topics(&args.kafka.settings);
+    let bootstrap = args.kafka.ok_or_else(|| Failure::usage("which Kafka? give --kafka HOST:PORT"))?;
+    let settings = kafka::settings(&bootstrap, &args.settings)?;
+    let topics = kafka::topics(&args.settings);
     let tls = args.tls_cert.zip(args.tls_key).map(|(certificate, key)| TlsFiles { certificate, key });
     if tls.is_none() && !args.listen.ip().is_loopback() {
         tracing::warn!(

@@ -7,15 +7,15 @@ use clap::{Args, Subcommand, ValueEnum};
 use sightline_registry::auth::Role;
 use sightline_service::uri_policy::Network;
 
-use super::{HttpArgs, KafkaArgs, TransportArg};
+use super::{HttpArgs, KafkaSettingsArgs, TransportArg};
 
 #[derive(Args, Debug)]
-#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct RegistryArgs {
     #[command(subcommand)]
     pub(crate) action: Option<RegistryAction>,
     #[command(flatten)]
-    pub(crate) serve: Option<ServeArgs>,
+    pub(crate) serve: ServeArgs,
 }
 
 #[derive(Subcommand, Debug)]
@@ -47,8 +47,11 @@ pub(crate) struct KeyArgs {
 
 #[derive(Args, Debug)]
 pub(crate) struct ServeArgs {
+    /// Kafka's bootstrap servers
+    #[arg(long, value_name = "HOST:PORT,…", env = "SIGHTLINE_KAFKA")]
+    pub(crate) kafka: Option<String>,
     #[command(flatten)]
-    pub(crate) kafka: KafkaArgs,
+    pub(crate) settings: KafkaSettingsArgs,
     /// Where the API is served; port 0 takes a free one
     #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:8700", env = "SIGHTLINE_LISTEN")]
     pub(crate) listen: SocketAddr,
