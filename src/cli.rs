@@ -5,6 +5,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+mod registration;
+pub(crate) use registration::*;
+
 #[derive(Parser, Debug)]
 #[command(name = "sightline", version, about, long_about = None, max_term_width = 110, propagate_version = true)]
 pub(crate) struct Cli {
@@ -41,6 +44,14 @@ pub(crate) enum Command {
     /// What a stream is and what it costs here, before it becomes a camera
     #[cfg(feature = "pipeline")]
     Probe(ProbeArgs),
+    /// The registry: cameras are registered once, and some pipeline always runs them
+    Registry(RegistryArgs),
+    /// Registered cameras: add, list, change, move, watch them
+    Camera(CameraArgs),
+    /// The pods that run cameras
+    Pods(PodsArgs),
+    /// Completions for a shell
+    Completions(CompletionsArgs),
     /// The Kafka topics: make them, or say what differs
     Topics(TopicsArgs),
     /// What a model is, and whether it can be used
@@ -288,7 +299,7 @@ pub(crate) struct UpArgs {
 #[cfg(feature = "pipeline")]
 #[derive(Args, Debug)]
 pub(crate) struct ProbeArgs {
-    /// rtsp://, http(s)://, a file
+    /// rtsp://, http(s)://, a file; - reads it from standard input
     #[arg(value_name = "URI")]
     pub(crate) uri: String,
     /// How RTSP brings its packets

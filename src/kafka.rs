@@ -1,9 +1,7 @@
 //! Kafka's flags, read.
 
 use sightline_schema::{DEFAULT_PREFIX, Topics};
-use sightline_service::kafka::KafkaSettings;
-#[cfg(feature = "pipeline")]
-use sightline_service::kafka::{FaultKind, KafkaFault};
+use sightline_service::kafka::{FaultKind, KafkaFault, KafkaSettings};
 
 use crate::cli::KafkaSettingsArgs;
 use crate::exit::Failure;
@@ -17,7 +15,6 @@ pub(crate) fn topics(args: &KafkaSettingsArgs) -> Topics {
 }
 
 /// What may be mended on the broker's side while a process waits: a pipeline never ends for a broker.
-#[cfg(feature = "pipeline")]
 pub(crate) fn may_pass(fault: &KafkaFault) -> bool {
     matches!(
         fault.kind,

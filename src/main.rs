@@ -1,9 +1,11 @@
 //! The one command people run. Composition only: what a command does lives in the crates.
 
 mod cli;
+mod client;
 mod config;
 mod exit;
 mod kafka;
+mod registry;
 mod screen;
 mod topics;
 
@@ -30,6 +32,7 @@ mod up;
 
 use std::process::ExitCode;
 
+use clap::CommandFactory as _;
 use cli::{Command, LogFormat};
 use exit::{Failure, Outcome};
 use sightline_service::telemetry;
@@ -71,6 +74,18 @@ fn run(command: Command, log: LogFormat) -> Outcome {
         Command::Bench(args) => bench::run(&args),
         #[cfg(feature = "pipeline")]
         Command::Probe(args) => probe::run(&args),
+        Command::Registry(args) => registry::run(args),
+        Command::Camera(args) => client::camera(args),
+        Command::Pods(args) => client::pods(&args),
+        Command::Completions(args) => {
+            clap_complete::generate(
+                args.shell,
+                &mut cli::Cli::command(),
+                "sightline",
+                &mut std::io::stdout(),
+            );
+            Ok(())
+        }
         Command::Topics(args) => topics::run(&args),
     }
 }

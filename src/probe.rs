@@ -17,7 +17,12 @@ use crate::model;
 const PATIENCE: Duration = Duration::from_secs(15);
 
 pub(crate) fn run(args: &ProbeArgs) -> Outcome {
-    let address = Address::parse(&args.uri).map_err(Failure::usage)?;
+    let uri = match args.uri.as_str() {
+        // Who lists processes sees no password.
+        "-" => std::io::read_to_string(std::io::stdin()).map_err(Failure::usage)?,
+        uri => uri.to_owned(),
+    };
+    let address = Address::parse(uri.trim()).map_err(Failure::usage)?;
     source::gst::init().map_err(Failure::failed)?;
     let model = args.model.as_ref().map(|path| model::open(path, &args.reading)).transpose()?;
     let of_model = model.as_ref().map(|model| {

@@ -64,33 +64,6 @@ fn once_plays_all_and_ends_and_json_logs_are_json_alone() {
     assert!(line["message"].as_str().unwrap().contains("no-such-file.mp4: there is no such file"), "{line}");
 }
 
-/// What docs/METRICS.md says of each metric: type and labels, by the name that is scraped.
-fn documented() -> BTreeMap<String, (String, Vec<String>)> {
-    let page = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/METRICS.md")).unwrap();
-    page.lines()
-        .filter_map(|line| line.strip_prefix("| `sightline_"))
-        .map(|line| {
-            let cells: Vec<_> = line.split('|').map(str::trim).collect();
-            let labels = cells[2].split(',').map(|label| label.trim().trim_matches('`').to_owned());
-            let labels = labels.filter(|label| !label.is_empty()).collect();
-            (format!("sightline_{}", cells[0].trim_end_matches('`')), (cells[1].to_owned(), labels))
-        })
-        .collect()
-}
-
-/// The same of what is scraped.
-fn scraped(metrics: &Metrics) -> BTreeMap<String, (String, Vec<String>)> {
-    let types = metrics.types.iter().map(|(family, kind)| {
-        let name = if kind == "counter" { format!("{family}_total") } else { family.clone() };
-        let of_family = |sample: &&sightline::Sample| {
-            sample.name == name || kind == "histogram" && sample.name == format!("{family}_count")
-        };
-        let sample = metrics.samples.iter().find(of_family).unwrap_or_else(|| panic!("no sample of {name}"));
-        (name, (kind.clone(), sample.labels.keys().cloned().collect()))
-    });
-    types.collect()
-}
-
 #[test]
 fn it_can_be_read_watched_and_stopped_and_metrics_are_those_of_the_page() {
     let folder = tempfile::tempdir().unwrap();
@@ -115,8 +88,9 @@ fn it_can_be_read_watched_and_stopped_and_metrics_are_those_of_the_page() {
         let labels = [("camera", "gone"), ("code", "not_found")];
         (metrics.sum("sightline_pipeline_camera_errors_total", &labels) > 0.0).then_some(metrics)
     });
-    assert_eq!(scraped(&metrics), documented(), "code, then docs/METRICS.md");
-    for name in documented().keys() {
+    let documented = sightline::documented("sightline_pipeline_");
+    assert_eq!(metrics.described(), documented, "code, then docs/METRICS.md");
+    for name in documented.keys() {
         let legal = |c: char| c.is_ascii_lowercase() || c == '_';
         assert!(name.starts_with("sightline_pipeline_") && name.chars().all(legal), "{name}");
     }

@@ -146,13 +146,20 @@ impl UriPolicy {
         uri: &str,
         resolve: impl FnOnce(&str) -> io::Result<Vec<IpAddr>>,
     ) -> Result<(), Forbidden> {
-        let Target::Name(name) = self.check(uri)? else { return Ok(()) };
-        for address in resolve(&name).unwrap_or_default() {
-            if let Err(Forbidden { reason, next_step }) = self.check_address(address) {
-                return forbid(format!("{name} stands for {reason}"), next_step);
-            }
+        match self.check(uri)? {
+            Target::Name(name) => self.check_addresses(&name, &resolve(&name).unwrap_or_default()),
+            Target::Address(_) | Target::File(_) | Target::Test => Ok(()),
         }
-        Ok(())
+    }
+
+    /// Whether a connection may be made to whichever of the addresses that a name stands for.
+    pub fn check_addresses(&self, name: &str, addresses: &[IpAddr]) -> Result<(), Forbidden> {
+        addresses.iter().try_for_each(|address| {
+            let checked = self.check_address(*address);
+            checked.or_else(|Forbidden { reason, next_step }| {
+                forbid(format!("{name} stands for {reason}"), next_step)
+            })
+        })
     }
 
     fn check_file(&self, path: &Path) -> Result<Target, Forbidden> {

@@ -236,6 +236,41 @@ impl Metrics {
     }
 }
 
+/// Type and labels of metrics, by the name that is scraped.
+pub type Described = BTreeMap<String, (String, Vec<String>)>;
+
+impl Metrics {
+    /// What is scraped.
+    pub fn described(&self) -> Described {
+        let types = self.types.iter().map(|(family, kind)| {
+            let name = if kind == "counter" { format!("{family}_total") } else { family.clone() };
+            let of_family = |sample: &&Sample| {
+                sample.name == name || kind == "histogram" && sample.name == format!("{family}_count")
+            };
+            let sample = self.samples.iter().find(of_family).unwrap_or_else(|| panic!("no sample of {name}"));
+            (name, (kind.clone(), sample.labels.keys().cloned().collect()))
+        });
+        types.collect()
+    }
+}
+
+/// What docs/METRICS.md says of the metrics whose names begin so.
+pub fn documented(prefix: &str) -> Described {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/METRICS.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    page.lines()
+        .filter_map(|line| line.strip_prefix("| `"))
+        .filter(|line| line.starts_with(prefix))
+        .map(|line| {
+            let cells: Vec<_> = line.split('|').map(str::trim).collect();
+            let labels = cells[2].split(',').map(|label| label.trim().trim_matches('`').to_owned());
+            let mut labels: Vec<_> = labels.filter(|label| !label.is_empty()).collect();
+            labels.sort();
+            (cells[0].trim_end_matches('`').to_owned(), (cells[1].to_owned(), labels))
+        })
+        .collect()
+}
+
 /// `a="x",b="y\"z"`
 fn labels(text: &str) -> BTreeMap<String, String> {
     let mut labels = BTreeMap::new();

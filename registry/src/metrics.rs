@@ -1,0 +1,160 @@
+//! What the registry counts. `docs/METRICS.md` lists it.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
+
+use crate::state;
+use crate::view::View;
+use crate::wish::Outcome;
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RequestLabels {
+    route: &'static str,
+    method: &'static str,
+    status: u16,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct WriteLabels {
+    outcome: &'static str,
+}
+
+/// Cheap to clone; all clones are one.
+#[derive(Clone)]
+pub(crate) struct Metrics {
+    requests: Family<RequestLabels, Counter>,
+    writes: Family<WriteLabels, Counter>,
+    pub(crate) evened: Counter,
+    pub(crate) dead_letters: Counter,
+    pub(crate) view_lag: Histogram,
+    pub(crate) request_seconds: Histogram,
+}
+
+impl Metrics {
+    /// Registers all, and what is counted in the view when it is asked for.
+    pub(crate) fn register(registry: &mut Registry, view: View) -> Self {
+        const SECONDS: [f64; 12] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
+        let metrics = Self {
+            requests: Family::default(),
+            writes: Family::default(),
+            evened: Counter::default(),
+            dead_letters: Counter::default(),
+            view_lag: Histogram::new(SECONDS),
+            request_seconds: Histogram::new(SECONDS),
+        };
+        for outcome in [Outcome::Created, Outcome::Changed, Outcome::Deleted, Outcome::Moved] {
+            // A series that is there from the beginning.
+            drop(metrics.writes.get_or_create(&WriteLabels { outcome: name(outcome) }));
+        }
+        registry.register(
+            "sightline_registry_requests",
+            "Requests answered, by route, method and status",
+            metrics.requests.clone(),
+        );
+        registry.register(
+            "sightline_registry_request_seconds",
+            "Time from a request's head to its answer's",
+            metrics.request_seconds.clone(),
+        );
+        registry.register(
+            "sightline_registry_writes",
+            "Accepted changes, by what they did",
+            metrics.writes.clone(),
+        );
+        registry.register(
+            "sightline_registry_evened",
+            "Cameras moved to even out the load of a pool's pods",
+            metrics.evened.clone(),
+        );
+        registry.register(
+            "sightline_registry_dead_letters",
+            "Records of registrations that can't be read",
+            metrics.dead_letters.clone(),
+        );
+        registry.register(
+            "sightline_registry_view_lag_seconds",
+            "From a transaction's beginning to the view showing it",
+            metrics.view_lag.clone(),
+        );
+        registry.register_collector(Box::new(Known { view: Arc::new(view) }));
+        metrics
+    }
+
+    pub(crate) fn requested(&self, route: &'static str, method: &'static str, status: u16, begun: Instant) {
+        self.requests.get_or_create(&RequestLabels { route, method, status }).inc();
+        self.request_seconds.observe(begun.elapsed().as_secs_f64());
+    }
+
+    pub(crate) fn wrote(&self, outcome: Outcome) {
+        self.writes.get_or_create(&WriteLabels { outcome: name(outcome) }).inc();
+    }
+}
+
+pub(crate) fn name(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Created => "created",
+        Outcome::Changed => "changed",
+        Outcome::Unchanged => "unchanged",
+        Outcome::Deleted => "deleted",
+        Outcome::Moved => "moved",
+    }
+}
+
+/// Counted in the view at each scrape, so that no count can drift.
+struct Known {
+    view: Arc<View>,
+}
+
+impl std::fmt::Debug for Known {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Known").finish_non_exhaustive()
+    }
+}
+
+impl Collector for Known {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+        let now = Instant::now();
+        let (cameras, pods, unreadable) = self.view.read(|known| {
+            let mut cameras: Vec<_> = state::states().map(|state| (state, 0_i64)).collect();
+            for (_, camera) in known.registered() {
+                let state = camera.state();
+                if let Some((_, count)) = cameras.iter_mut().find(|(name, _)| *name == state) {
+                    *count += 1;
+                }
+            }
+            (cameras, known.live_pods(now).count() as i64, known.unreadable.len() as i64)
+        });
+        let mut family = encoder.encode_descriptor(
+            "sightline_registry_cameras",
+            "Registered cameras, by the state of their newest run",
+            None,
+            prometheus_client::metrics::MetricType::Gauge,
+        )?;
+        for (state, count) in cameras {
+            let labels = [("state", state)];
+            ConstGauge::new(count).encode(family.encode_family(&labels)?)?;
+        }
+        for (name, help, value) in [
+            ("sightline_registry_pods", "Pods that are alive", pods),
+            (
+                "sightline_registry_cameras_unreadable",
+                "Cameras whose newest record can't be read",
+                unreadable,
+            ),
+        ] {
+            let gauge = ConstGauge::new(value);
+            let encoder =
+                encoder.encode_descriptor(name, help, None, prometheus_client::metrics::MetricType::Gauge)?;
+            gauge.encode(encoder)?;
+        }
+        Ok(())
+    }
+}
