@@ -116,11 +116,13 @@ pub struct GstSource {
     /// Asked in vain since then. Time in which nobody asked is not the source's.
     waiting_since: Option<Instant>,
     ended: bool,
+    // Last: what the others held is free by then.
+    _give_back: memory::GiveBack,
 }
 
 /// Loads GStreamer once; an error says what is missing.
 pub fn init() -> Result<(), String> {
-    memory::keep_frames_apart();
+    memory::set_up();
     log::install();
     gst::init().map_err(|error| format!("GStreamer can't start: {error}"))?;
     for (element, package) in [
@@ -178,6 +180,7 @@ impl GstSource {
             last_frame: None,
             waiting_since: None,
             ended: false,
+            _give_back: memory::GiveBack,
         };
         // A failed state change leaves its reason on the bus.
         if source.pipeline.set_state(gst::State::Playing).is_err() || !file::start(&source.pipeline) {
