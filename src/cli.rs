@@ -184,26 +184,6 @@ pub(crate) struct KafkaSettingsArgs {
     pub(crate) topic_prefix: String,
 }
 
-/// Where registered cameras may lead, beyond what is allowed anyway.
-#[derive(Args, Debug, Clone)]
-pub(crate) struct PolicyArgs {
-    /// Registered cameras may be in this network though it is loopback, link-local or the like
-    #[arg(long, value_name = "CIDR,…", value_delimiter = ',', env = "SIGHTLINE_ALLOW_NETWORK")]
-    pub(crate) allow_network: Vec<sightline_service::uri_policy::Network>,
-    /// Registered cameras may be files under this folder
-    #[arg(long, value_name = "DIR,…", value_delimiter = ',', env = "SIGHTLINE_ALLOW_FILE_ROOT")]
-    pub(crate) allow_file_root: Vec<PathBuf>,
-}
-
-impl PolicyArgs {
-    pub(crate) fn policy(&self) -> sightline_service::uri_policy::UriPolicy {
-        sightline_service::uri_policy::UriPolicy::new(
-            self.allow_network.clone(),
-            self.allow_file_root.clone(),
-        )
-    }
-}
-
 /// The port for metrics and probes.
 #[derive(Args, Debug, Clone)]
 pub(crate) struct HttpArgs {

@@ -20,7 +20,7 @@ pub(crate) fn run(args: PipelineArgs) -> Outcome {
             Some(Share {
                 pool: args.pool.clone(),
                 capacity_fps: args.capacity_fps,
-                policy: args.policy.policy(),
+                policy: crate::registry::policy(args.policy),
             }),
         ),
     };
