@@ -32,6 +32,8 @@ pub struct KafkaOutlet {
     unsaid: Option<(Clock, Timestamp)>,
     /// What waits until the run before has ended.
     held: Vec<Held>,
+    /// What is not later than this was published by the run before.
+    published: Option<Timestamp>,
     /// Of held results that were not published: onto the account of the next.
     owed: Skipped,
 }
@@ -58,7 +60,19 @@ impl KafkaOutlet {
         let last = predecessor.last.into_iter().chain(left).max_by_key(|last| (last.epoch, last.seq));
         let gaps = Gaps::new(&results.camera, results.epoch, last, predecessor.claimed);
         let (held, owed) = (Vec::new(), Skipped::default());
-        Self { publisher, control, model, results, when_full, camera, gaps, unsaid: None, held, owed }
+        Self {
+            publisher,
+            control,
+            model,
+            results,
+            when_full,
+            camera,
+            gaps,
+            unsaid: None,
+            held,
+            published: None,
+            owed,
+        }
     }
 
     fn say<M: Message>(&self, message: &M) -> Result<(), Unpublished> {
@@ -136,14 +150,14 @@ impl KafkaOutlet {
     fn release(&mut self, Release { last, reason }: Release) {
         if let Some(last) = last {
             self.gaps.predecessor(last);
+            self.published = Some(last.captured_at);
         }
         for held in std::mem::take(&mut self.held) {
             match held {
                 Held::Mark(mark) => self.tell(&relabelled(mark, reason)),
                 Held::Frame(result) => {
-                    let is_published = last.is_some_and(|last| result.captured_at <= last.captured_at);
                     let skipped = result.skipped;
-                    let lost = match is_published {
+                    let lost = match self.is_published(result.captured_at) {
                         true => Some(SkipReason::Overlap),
                         false => self.result(result).err().map(|Unpublished(reason)| reason),
                     };
@@ -154,6 +168,11 @@ impl KafkaOutlet {
                 }
             }
         }
+    }
+
+    /// A run may be behind the one before it, which published more than was held here.
+    fn is_published(&self, captured_at: Timestamp) -> bool {
+        self.published.is_some_and(|published| captured_at <= published)
     }
 
     fn tell(&mut self, mark: &Mark) {
@@ -179,6 +198,9 @@ impl Outlet for KafkaOutlet {
             }
             Way::Release(release) => self.release(release),
             Way::Out => {}
+        }
+        if self.is_published(captured_at) {
+            return Err(Unpublished(SkipReason::Overlap));
         }
         self.result(self.results.result(tracked))
     }
@@ -219,3 +241,8 @@ fn since(at: Timestamp) -> Duration {
     let now = Timestamp::from_system_time(SystemTime::now());
     Duration::from_micros(u64::try_from(now.as_micros().saturating_sub(at.as_micros())).unwrap_or(0))
 }
+
+#[cfg(test)]
+#[path = "outlet_tests.rs"]
+#[allow(clippy::unwrap_used)]
+mod tests;
