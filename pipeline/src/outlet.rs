@@ -37,6 +37,8 @@ pub struct KafkaOutlet {
     held: Vec<Held>,
     /// The usual distance of two results.
     interval_us: i64,
+    /// What is not later than this was published by the run before.
+    published: Option<Timestamp>,
     /// Of held results that were not published: onto the account of the next.
     owed: Skipped,
 }
@@ -74,6 +76,7 @@ impl KafkaOutlet {
             unsaid: None,
             held,
             interval_us: 0,
+            published: None,
             owed,
         }
     }
@@ -155,6 +158,7 @@ impl KafkaOutlet {
     fn release(&mut self, Release { last, reason, slept }: Release) {
         if let Some(last) = last {
             self.gaps.predecessor(last);
+            self.published = Some(last.captured_at);
         }
         if slept {
             self.gaps.lost(reason, self.interval_us);
@@ -163,9 +167,8 @@ impl KafkaOutlet {
             match held {
                 Held::Mark(mark) => self.tell(&relabelled(mark, reason)),
                 Held::Frame(result) => {
-                    let is_published = last.is_some_and(|last| result.captured_at <= last.captured_at);
                     let skipped = result.skipped;
-                    let lost = match is_published {
+                    let lost = match self.is_published(result.captured_at) {
                         true => Some(SkipReason::Overlap),
                         false => self.result(result).err().map(|Unpublished(reason)| reason),
                     };
@@ -176,6 +179,11 @@ impl KafkaOutlet {
                 }
             }
         }
+    }
+
+    /// A run may be behind the one before it, which published more than was held here.
+    fn is_published(&self, captured_at: Timestamp) -> bool {
+        self.published.is_some_and(|published| captured_at <= published)
     }
 
     fn tell(&mut self, mark: &Mark) {
@@ -203,6 +211,9 @@ impl Outlet for KafkaOutlet {
             }
             Way::Release(release) => self.release(release),
             Way::Out => {}
+        }
+        if self.is_published(captured_at) {
+            return Err(Unpublished(SkipReason::Overlap));
         }
         self.result(self.results.result(tracked))
     }
@@ -243,3 +254,8 @@ fn since(at: Timestamp) -> Duration {
     let now = Timestamp::from_system_time(SystemTime::now());
     Duration::from_micros(u64::try_from(now.as_micros().saturating_sub(at.as_micros())).unwrap_or(0))
 }
+
+#[cfg(test)]
+#[path = "outlet_tests.rs"]
+#[allow(clippy::unwrap_used)]
+mod tests;

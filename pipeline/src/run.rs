@@ -64,6 +64,11 @@ impl Ready {
         Self::check(camera.clone(), &runner.classes, &runner.options)
     }
 
+    /// Whether what is not read now is missed.
+    pub(crate) fn is_live(&self) -> bool {
+        Manner::of(&self.address, self.stream.play).live
+    }
+
     fn check(camera: Camera, classes: &[String], options: &FleetOptions) -> Result<Self, CameraRefused> {
         let refuse = |reason: String| CameraRefused::Settings { camera: camera.id.clone(), reason };
         let stream = camera

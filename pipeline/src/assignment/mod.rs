@@ -6,6 +6,9 @@
 //! membership, the claims and the decisions must agree. `docs/adr/0009-slots-placements-claims.md` says why it is so.
 
 mod claims;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+mod model_tests;
 mod pods;
 mod reconcile;
 mod runs;

@@ -3,7 +3,7 @@
 use super::view::Place;
 
 /// How far a run of this pod is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Phase {
     /// It runs, or tries to.
     Running,
@@ -107,6 +107,10 @@ pub(super) fn reconcile(known: &Known, own: Option<OwnRun>, membership: Membersh
 }
 
 fn is_of_a_newer_placement(known: &Known) -> bool {
-    let read = known.place.as_ref().map_or(-1, |place| place.offset);
+    let read = known.place.as_ref().map_or(-1, |place| place.read);
     known.newest.is_some_and(|newest| newest.placement > read)
 }
+
+#[cfg(test)]
+#[path = "reconcile_tests.rs"]
+mod tests;

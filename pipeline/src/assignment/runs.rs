@@ -106,13 +106,10 @@ impl Runs {
         let Some(camera) = view.read(&claim.camera) else { return };
         let id = claim.camera.clone();
         let before: Vec<_> = view.before(&id, claim.epoch).collect();
-        let own_pod = self.pod();
-        let waits = before.iter().any(|run| !run.is_over() && *run.pod != *own_pod);
-        let lost = match before.last() {
-            Some(run) if waits && view.is_heard(&run.pod, now) => GapReason::Moved,
-            Some(run) if run.is_over() => GapReason::Moved,
-            _ => GapReason::PodLost,
-        };
+        let pod = self.pod();
+        let waits = before.iter().any(|run| !run.is_over() && *run.pod != *pod);
+        let alive = before.last().is_some_and(|run| *run.pod != *pod && view.is_heard(&run.pod, now));
+        let lost = lost(&before, alive);
         let predecessor = predecessor(&before);
         let camera = Arc::new(camera);
         let kind = match Ready::of_runner(&self.runner, &camera) {
@@ -123,7 +120,9 @@ impl Runs {
                     (*camera).clone(),
                     ready.thresholds.clone(),
                 );
-                if waits {
+                // Until this very claim was read, others that began before it may not have been. A recording may be over
+                // before that.
+                if waits || ready.is_live() {
                     control.hold();
                 }
                 let claimed = Claimed {
@@ -350,9 +349,13 @@ impl Run {
             true => ready.is_some_and(|since| waited(since, PATIENCE)),
             false => waited(self.began, SIGN_OF_LIFE),
         };
-        if open.is_empty() || gives_up {
-            let reason = if alive || open.is_empty() { GapReason::Moved } else { GapReason::PodLost };
-            control.release(Release { last: predecessor(&before).last, reason, slept: false });
+        let knows_all = view.run(id, self.claim.epoch).is_some();
+        if knows_all && open.is_empty() || gives_up {
+            control.release(Release {
+                last: predecessor(&before).last,
+                reason: lost(&before, alive),
+                slept: false,
+            });
         }
     }
 
@@ -369,6 +372,14 @@ impl Run {
         status.error = Some(error.clone());
         runner.publisher.status(&status);
         runner.metrics.camera(camera).state(CameraState::Retrying);
+    }
+}
+
+/// Why something may be missing after the runs before. `alive`: they are there to hand over.
+fn lost(before: &[&RunSeen], alive: bool) -> GapReason {
+    match before.last() {
+        Some(run) if alive || run.has_ended() => GapReason::Moved,
+        _ => GapReason::PodLost,
     }
 }
 

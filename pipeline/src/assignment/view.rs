@@ -23,6 +23,8 @@ pub(super) struct Place {
     pub(super) slot: u32,
     /// Of the placement; −1 without one.
     pub(super) offset: i64,
+    /// Of the last word about it, which may have taken a placement back; −1 without one.
+    pub(super) read: i64,
 }
 
 /// A run of a camera, as its claim and its statuses tell it.
@@ -37,11 +39,18 @@ pub(super) struct RunSeen {
     pub(super) last: Option<GapAfter>,
     pub(super) clock_offset_ms: Option<i64>,
     pub(super) error: Option<ErrorCode>,
+    /// Its pod has begun another since. A pod runs a camera once at a time: it ended this one, or died in it.
+    pub(super) is_replaced: bool,
 }
 
 impl RunSeen {
     /// Whether it will publish nothing more.
     pub(super) fn is_over(&self) -> bool {
+        self.has_ended() || self.is_replaced
+    }
+
+    /// Whether it said that it came to its end.
+    pub(super) fn has_ended(&self) -> bool {
         matches!(self.state, CameraState::Ended | CameraState::Stopped | CameraState::Disabled)
     }
 }
@@ -56,10 +65,12 @@ struct Spec {
     enabled: bool,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Known {
     spec: Option<Spec>,
-    placement: Option<(Arc<str>, u32, i64)>,
+    placement: Option<(Arc<str>, u32)>,
+    /// Offset of the last word about its placement; −1 without one.
+    placed: i64,
     /// By epoch, oldest first.
     runs: Vec<RunSeen>,
 }
@@ -135,13 +146,14 @@ impl View {
     fn placement(&mut self, id: &str, record: &Tailed<'_>) {
         let placement = match record.value.map(serde_json::from_slice::<Placement>) {
             None => None,
-            Some(Ok(placement)) => Some((self.name(&placement.pool), placement.slot, record.offset)),
+            Some(Ok(placement)) => Some((self.name(&placement.pool), placement.slot)),
             Some(Err(error)) => {
                 tracing::error!(camera = id, "its placement can't be read, and is passed over: {error}");
                 return;
             }
         };
-        self.touch(id).placement = placement;
+        let known = self.touch(id);
+        (known.placement, known.placed) = (placement, record.offset);
     }
 
     fn status(&mut self, id: &str, record: &Tailed<'_>) {
@@ -166,19 +178,28 @@ impl View {
         let runs = &mut self.touch(id).runs;
         let at = match runs.binary_search_by_key(&epoch, |run| run.epoch) {
             Ok(at) => at,
-            Err(at) => {
+            // Older than all that are remembered.
+            Err(0) if runs.len() >= RUNS => return,
+            Err(mut at) => {
+                if runs.len() >= RUNS {
+                    // Before the other comes: a list that never grows beyond is half as long in memory.
+                    runs.remove(0);
+                    at -= 1;
+                }
                 let placement = status.placement.unwrap_or(-1);
-                let (state, pod) = (status.state, pod.clone());
+                let state = status.state;
                 let new = RunSeen {
                     epoch,
-                    pod,
+                    pod: pod.clone(),
                     placement,
                     state,
                     first: None,
                     last: None,
                     clock_offset_ms: None,
                     error: None,
+                    is_replaced: runs[at..].iter().any(|run| run.pod == pod),
                 };
+                runs[..at].iter_mut().filter(|run| run.pod == new.pod).for_each(|run| run.is_replaced = true);
                 runs.insert(at, new);
                 at
             }
@@ -192,9 +213,6 @@ impl View {
         run.clock_offset_ms = status.clock_offset_ms.or(run.clock_offset_ms);
         if let Some(last) = status.last {
             run.last = Some(GapAfter { epoch, seq: last.seq, captured_at: last.captured_at });
-        }
-        if runs.len() > RUNS {
-            runs.remove(0);
         }
     }
 
@@ -233,9 +251,10 @@ impl View {
     pub(super) fn place(&self, id: &str) -> Option<Place> {
         let known = self.cameras.get(id)?;
         let spec = known.spec.as_ref()?;
+        let read = known.placed;
         Some(match &known.placement {
-            Some((pool, slot, offset)) => Place { pool: pool.clone(), slot: *slot, offset: *offset },
-            None => Place { pool: spec.pool.clone(), slot: slot_of(id, self.slots), offset: -1 },
+            Some((pool, slot)) => Place { pool: pool.clone(), slot: *slot, offset: read, read },
+            None => Place { pool: spec.pool.clone(), slot: slot_of(id, self.slots), offset: -1, read },
         })
     }
 
@@ -296,7 +315,8 @@ impl View {
             None => Arc::from(id),
         };
         self.changed.insert(id.clone());
-        self.cameras.entry(id).or_default()
+        let new = || Known { spec: None, placement: None, placed: -1, runs: Vec::new() };
+        self.cameras.entry(id).or_insert_with(new)
     }
 
     fn name(&mut self, name: &str) -> Arc<str> {
@@ -308,3 +328,8 @@ impl View {
         name
     }
 }
+
+#[cfg(test)]
+#[path = "view_tests.rs"]
+#[allow(clippy::unwrap_used)]
+mod tests;

@@ -45,6 +45,17 @@ impl fmt::Debug for RecordHeaders<'_> {
 }
 
 impl<'a> Tailed<'a> {
+    /// A record without headers, as if it had been read: views are fed with them.
+    pub fn bare(
+        topic: &'a str,
+        (partition, offset): (i32, i64),
+        timestamp_ms: Option<i64>,
+        key: Option<&'a [u8]>,
+        value: Option<&'a [u8]>,
+    ) -> Self {
+        Self { topic, partition, offset, timestamp_ms, key, value, headers: RecordHeaders(None) }
+    }
+
     /// Ids are keys; what has none, or one that is no text, belongs to nobody.
     pub fn id(&self) -> Option<&'a str> {
         std::str::from_utf8(self.key?).ok()
