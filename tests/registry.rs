@@ -473,7 +473,7 @@ fn no_password_is_seen_anywhere() {
             ("POST", "/v1/cameras:import"),
             ("POST", "/v1/cameras:probe"),
         ] {
-            told.push_str(&registry.send(method, path, &wrong).text);
+            told.push_str(&format!("\n{method} {path} {}", registry.send(method, path, &wrong).text));
         }
     }
     let inline = json!({"credentials": {"user": "ann", "password": PASSWORD}});

@@ -6,7 +6,7 @@ use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use sightline_schema::CameraError;
+use sightline_schema::{CameraError, redact_uris};
 
 /// The media type of every error.
 pub const PROBLEM_JSON: &str = "application/problem+json";
@@ -43,13 +43,15 @@ pub struct FieldError {
 
 impl FieldError {
     pub fn new(field: impl Into<String>, reason: impl Into<String>, next_step: impl Into<String>) -> Self {
-        Self { field: field.into(), reason: reason.into(), next_step: next_step.into() }
+        // A reason shows what was given: maybe a uri in the wrong place, with its password.
+        let shown = |text: String| redact_uris(&text).into_owned();
+        Self { field: shown(field.into()), reason: shown(reason.into()), next_step: next_step.into() }
     }
 }
 
 impl From<CameraError> for FieldError {
     fn from(error: CameraError) -> Self {
-        Self { field: error.field, reason: error.reason, next_step: error.next_step }
+        Self::new(error.field, error.reason, error.next_step)
     }
 }
 
