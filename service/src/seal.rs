@@ -195,7 +195,7 @@ mod tests {
         let other = keys.seal("gate-3", &ann()).unwrap();
         for touched in [
             SealedCredentials { nonce: other.nonce.clone(), ..sealed.clone() },
-            SealedCredentials { ciphertext: other.ciphertext.clone(), ..sealed.clone() },
+            SealedCredentials { ciphertext: other.ciphertext, ..sealed.clone() },
             SealedCredentials { nonce: "AA==".into(), ..sealed.clone() },
             SealedCredentials { ciphertext: String::new(), ..sealed.clone() },
             SealedCredentials { ciphertext: "no base64!".into(), ..sealed },
