@@ -14,6 +14,7 @@ for package in $(sed 's/#.*//' $lists); do
     case $package in
     default-jdk-headless) command -v java >/dev/null && continue ;;
     maven) command -v mvn >/dev/null && continue ;;
+    python3-venv) python3 -c 'import ensurepip' >/dev/null 2>&1 && continue ;;
     python3-pip) python3 -m pip --version >/dev/null 2>&1 && continue ;;
     esac
     dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing="$missing $package"
@@ -68,4 +69,15 @@ if ! cmp -s "$list" "$deps/installed.txt"; then
     chmod 755 "$work"
     rm -rf "$deps"
     mv "$work" "$deps"
+fi
+
+list=$root/scripts/schemathesis.txt
+deps=$root/.deps/schemathesis
+if ! cmp -s "$list" "$deps/installed.txt"; then
+    echo "fetching schemathesis for the tests"
+    rm -rf "$deps"
+    # A venv does not move: one that is not finished has no installed.txt, and is made anew.
+    python3 -m venv "$deps"
+    "$deps/bin/pip" install -q --disable-pip-version-check --no-deps --require-hashes --only-binary :all: -r "$list"
+    cp "$list" "$deps/installed.txt"
 fi

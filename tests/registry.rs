@@ -195,7 +195,7 @@ fn every_role_may_what_its_routes_say_and_nobody_else_may_anything() {
                     }
                     (_, false) => drop(answer.is_problem(403, &[])),
                     (_, true) => {
-                        assert!(![401, 403].contains(&answer.status) && answer.status < 500, "{answer:?}")
+                        assert!(![401, 403].contains(&answer.status) && answer.status < 500, "{answer:?}");
                     }
                 }
             }
@@ -455,7 +455,7 @@ fn no_password_is_seen_anywhere() {
     let patched = registry.send("PATCH", "/v1/cameras/gate", &json!({"name": "Gate"})).json();
     assert_eq!(patched["spec"]["credentials"]["sealed"], sealed);
     // On another camera they are worth nothing.
-    let mut stolen = spec.clone();
+    let mut stolen = spec;
     stolen["id"] = "yard".into();
     registry.send("POST", "/v1/cameras", &stolen).is_problem(422, &["credentials.sealed"]);
     // Wrong things with a password in them.
@@ -473,7 +473,7 @@ fn no_password_is_seen_anywhere() {
             ("POST", "/v1/cameras:import"),
             ("POST", "/v1/cameras:probe"),
         ] {
-            told.push_str(&registry.send(method, path, &wrong).text);
+            told.push_str(&format!("\n{method} {path} {}", registry.send(method, path, &wrong).text));
         }
     }
     let inline = json!({"credentials": {"user": "ann", "password": PASSWORD}});

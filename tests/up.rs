@@ -6,7 +6,6 @@ mod clips;
 #[path = "support/sightline.rs"]
 mod sightline;
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::path::Path;

@@ -16,10 +16,13 @@ struct Mark {
     inode: u64,
 }
 
+/// Reads a file, or says why it can't be.
+type Read<T> = Box<dyn Fn(&Path) -> Result<T, String> + Send>;
+
 /// What was read from a file, and is read again when that has changed.
 pub struct Watched<T> {
     path: PathBuf,
-    read: Box<dyn Fn(&Path) -> Result<T, String> + Send>,
+    read: Read<T>,
     value: T,
     mark: Option<Mark>,
     looked: Instant,

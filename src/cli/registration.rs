@@ -91,19 +91,25 @@ pub(crate) struct PolicyArgs {
 #[derive(Args, Debug, Clone)]
 pub(crate) struct RegistryAddressArgs {
     /// The registry's address
-    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8700", env = "SIGHTLINE_REGISTRY")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "URL",
+        default_value = "http://127.0.0.1:8700",
+        env = "SIGHTLINE_REGISTRY"
+    )]
     pub(crate) registry: String,
     /// The token; better in a file or in the environment, where nobody sees it
-    #[arg(long, value_name = "TOKEN", env = "SIGHTLINE_TOKEN", hide_env_values = true)]
+    #[arg(long, global = true, value_name = "TOKEN", env = "SIGHTLINE_TOKEN", hide_env_values = true)]
     pub(crate) token: Option<String>,
     /// A file that holds the token
-    #[arg(long, value_name = "FILE", conflicts_with = "token", env = "SIGHTLINE_TOKEN_FILE")]
+    #[arg(long, global = true, value_name = "FILE", conflicts_with = "token", env = "SIGHTLINE_TOKEN_FILE")]
     pub(crate) token_file: Option<PathBuf>,
     /// The CA to trust instead of the system's, in PEM
-    #[arg(long, value_name = "FILE", env = "SIGHTLINE_CA")]
+    #[arg(long, global = true, value_name = "FILE", env = "SIGHTLINE_CA")]
     pub(crate) ca: Option<PathBuf>,
     /// A table for people, or all of it for scripts
-    #[arg(long, value_enum, default_value = "table", env = "SIGHTLINE_OUTPUT")]
+    #[arg(long, global = true, value_enum, default_value = "table", env = "SIGHTLINE_OUTPUT")]
     pub(crate) output: Shape,
 }
 
@@ -203,12 +209,11 @@ pub(crate) struct RmArgs {
 }
 
 #[derive(Args, Debug)]
-#[group(required = true, multiple = false, args = ["pool", "pod"])]
 pub(crate) struct MoveArgs {
     #[arg(value_name = "ID")]
     pub(crate) id: String,
     /// To the pod with the most room in this pool
-    #[arg(long)]
+    #[arg(long, required_unless_present = "pod", conflicts_with = "pod")]
     pub(crate) pool: Option<String>,
     /// To this pod
     #[arg(long)]

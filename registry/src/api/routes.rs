@@ -185,15 +185,7 @@ mod tests {
         assert_eq!(found(Method::GET, "/v1/cameras/a:move"), method("POST"));
         assert_eq!(found(Method::POST, "/v1/cameras/a"), method("GET, PUT, PATCH, DELETE, HEAD"));
         assert_eq!(found(Method::DELETE, "/v1/cameras"), method("GET, POST, HEAD"));
-        for path in [
-            "/",
-            "/v1",
-            "/v1/cameras/",
-            "/v1/cameras/a/b",
-            "/v1/cameras/:move",
-            "/v2/cameras",
-            "/v1/cameras:jump",
-        ] {
+        for path in ["/", "/v1", "/v1/cameras/", "/v1/cameras/a/b", "/v2/cameras", "/v1/cameras:jump"] {
             assert_eq!(found(Method::GET, path), Err(NotFound::Path), "{path}");
         }
     }
