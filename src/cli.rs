@@ -271,6 +271,18 @@ pub(crate) struct UpArgs {
     /// Where cameras' secrets are: a directory for each, by its name, with the files `username` and `password`
     #[arg(long, value_name = "DIR", env = "SIGHTLINE_SECRETS")]
     pub(crate) secrets: Option<PathBuf>,
+    /// Where cameras are registered by API. Default: 127.0.0.1:8700, or a free port where that is taken
+    #[arg(long, value_name = "ADDR:PORT", env = "SIGHTLINE_LISTEN")]
+    pub(crate) listen: Option<SocketAddr>,
+    /// Who may register, as for `registry`. Without it everybody on this machine
+    #[arg(long, value_name = "FILE", env = "SIGHTLINE_TOKENS")]
+    pub(crate) tokens: Option<PathBuf>,
+    /// The keys that seal users and passwords of registered cameras, as for `registry`
+    #[arg(long, value_name = "FILE", env = "SIGHTLINE_SEAL_KEYS")]
+    pub(crate) seal_keys: Option<PathBuf>,
+    /// Keeps what is registered over a restart, with the broker made for trying out; a real Kafka keeps it itself
+    #[arg(long, value_name = "DIR", env = "SIGHTLINE_DATA")]
+    pub(crate) data: Option<PathBuf>,
     /// Play files once, as fast as results are taken, and end when all have ended
     #[arg(long, env = "SIGHTLINE_ONCE")]
     pub(crate) once: bool,
@@ -432,6 +444,7 @@ fn seconds(given: &str) -> Result<f64, String> {
 }
 
 #[cfg(feature = "pipeline")]
+#[cfg(feature = "pipeline")]
 fn capacity(text: &str) -> Result<f64, String> {
     match text.parse() {
         Ok(fps) if fps > 0.0 && f64::is_finite(fps) => Ok(fps),
@@ -439,6 +452,7 @@ fn capacity(text: &str) -> Result<f64, String> {
     }
 }
 
+#[cfg(feature = "pipeline")]
 fn rate(given: &str) -> Result<f64, String> {
     let value: f64 = given.parse().map_err(|_| "give a number of frames a second".to_owned())?;
     if value > 0.0 && value <= 240.0 { Ok(value) } else { Err("give more than 0 and at most 240".to_owned()) }

@@ -16,6 +16,8 @@ mod cameras;
 #[cfg(feature = "pipeline")]
 mod detect;
 #[cfg(feature = "pipeline")]
+mod kept;
+#[cfg(feature = "pipeline")]
 mod model;
 #[cfg(feature = "pipeline")]
 mod pipeline;

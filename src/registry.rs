@@ -110,7 +110,7 @@ fn refused(error: RegistryError) -> Failure {
 
 /// Waits until a broker answers and the topics are there. A missing topic is a refusal; an absent broker, or one that lets
 /// nobody in, is waited for, and said. `false` when the process is stopped meanwhile.
-fn wait_for_kafka(
+pub(crate) fn wait_for_kafka(
     settings: &KafkaSettings,
     topics: &Topics,
     health: &Health,

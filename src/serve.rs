@@ -1,5 +1,6 @@
 //! What `pipeline` and `up` share: metrics, probes, waiting for Kafka, running the cameras to their end.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -39,20 +40,30 @@ pub(crate) struct Service {
     pub(crate) metrics: PipelineMetrics,
     pub(crate) shutdown: Shutdown,
     pub(crate) http: HttpHandle,
-    health: Health,
+    pub(crate) health: Health,
 }
 
 impl Service {
     /// Takes the port and the signals, so that both are refused before any work begins.
     pub(crate) fn start(http: &HttpArgs) -> Result<Self, Failure> {
+        let (service, ()) = Self::start_with(http, |_, _| Ok(()))?;
+        Ok(service)
+    }
+
+    /// The same with something beside it, which has metrics of its own.
+    pub(crate) fn start_with<T>(
+        http: &HttpArgs,
+        beside: impl FnOnce(&mut Registry, &Shutdown) -> Result<T, Failure>,
+    ) -> Result<(Self, T), Failure> {
         let server = HttpServer::bind(&http.http.to_string()).map_err(Failure::failed)?;
         let shutdown = Shutdown::new();
         shutdown.install_signals().map_err(Failure::failed)?;
         let mut registry = Registry::default();
         let metrics = PipelineMetrics::register(&mut registry);
+        let beside = beside(&mut registry, &shutdown)?;
         let health = Health::new(&["kafka", "cameras"]);
         let http = server.start(Arc::new(registry), health.clone()).map_err(Failure::failed)?;
-        Ok(Self { metrics, shutdown, http, health })
+        Ok((Self { metrics, shutdown, http, health }, beside))
     }
 
     /// Waits until a broker answers and the topics are there. A missing topic is a refusal; an absent broker, or one
@@ -159,6 +170,7 @@ fn run_cameras(service: &Service, plan: Plan, work: &Work<'_>, outbox: Outbox) -
         .map_err(Failure::failed)?;
     service.health.set("kafka", Condition::Ready);
     let predecessors = predecessors(&plan, work);
+    let given = plan.ids();
     let context = FleetContext {
         model: work.model,
         options: &work.options,
@@ -169,7 +181,7 @@ fn run_cameras(service: &Service, plan: Plan, work: &Work<'_>, outbox: Outbox) -
     };
     let fleet = Fleet::start(plan, &context).map_err(refused)?;
     let assignment = match &work.share {
-        Some(share) => assignment(service, share, work, &fleet)?,
+        Some(share) => assignment(service, share, work, given, &fleet)?,
         None => None,
     };
     service.health.set("kafka", Condition::Ready);
@@ -213,6 +225,7 @@ fn assignment(
     service: &Service,
     share: &Share,
     work: &Work<'_>,
+    given: BTreeSet<String>,
     fleet: &Fleet,
 ) -> Result<Option<Assignment>, Failure> {
     let capacity_fps = match share.capacity_fps {
@@ -227,6 +240,7 @@ fn assignment(
         capacity_fps,
         reach: Reach::by(share.policy.clone()),
         version: env!("CARGO_PKG_VERSION").to_owned(),
+        given,
     };
     loop {
         match Assignment::start(options.clone(), fleet.runner(), work.model) {

@@ -28,13 +28,16 @@ struct Row {
 }
 
 pub(crate) struct Table {
-    cameras: Vec<Arc<CameraMetrics>>,
+    /// Those that the process was given: shown before they begin, too.
+    given: Vec<Arc<CameraMetrics>>,
+    metrics: PipelineMetrics,
     format: LogFormat,
 }
 
 impl Table {
     pub(crate) fn new(cameras: &[Camera], metrics: &PipelineMetrics, format: LogFormat) -> Self {
-        Self { cameras: cameras.iter().map(|camera| metrics.camera(&camera.id)).collect(), format }
+        let given = cameras.iter().map(|camera| metrics.camera(&camera.id)).collect();
+        Self { given, metrics: metrics.clone(), format }
     }
 
     /// Shows the table until the process stops, and once more then.
@@ -53,8 +56,10 @@ impl Table {
             }
             let seconds = at.elapsed().as_secs_f64().max(0.001);
             let now = self.figures();
+            let earlier_of = |now: &CameraFigures| before.iter().find(|before| before.camera == now.camera);
+            // One that has just come has no rates yet.
             let rows: Vec<_> =
-                now.iter().zip(&before).map(|(now, before)| Row::of(now, before, seconds)).collect();
+                now.iter().map(|now| Row::of(now, earlier_of(now).unwrap_or(now), seconds)).collect();
             match self.format {
                 LogFormat::Json => rows.iter().for_each(Row::log),
                 LogFormat::Text if live => screen::draw(&text(&rows)),
@@ -68,8 +73,13 @@ impl Table {
         }
     }
 
+    /// First those that were given, as they were given; then those that were registered.
     fn figures(&self) -> Vec<CameraFigures> {
-        self.cameras.iter().map(|camera| camera.figures()).collect()
+        let given: Vec<_> = self.given.iter().map(|camera| camera.figures()).collect();
+        let is_given = |figures: &CameraFigures| given.iter().any(|given| given.camera == figures.camera);
+        let registered: Vec<_> =
+            self.metrics.figures().into_iter().filter(|camera| !is_given(camera)).collect();
+        given.into_iter().chain(registered).collect()
     }
 }
 

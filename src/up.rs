@@ -1,17 +1,24 @@
 //! `sightline up`: all of it in one process.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use prometheus_client::registry::Registry as Prometheus;
 use sightline_pipeline::secrets::Secrets;
 use sightline_pipeline::source;
 use sightline_pipeline::topology::FleetOptions;
+use sightline_registry::auth::Auth;
+use sightline_registry::{Options, Registry, Server};
 use sightline_schema::{EMBEDDED_PARTITIONS, Topics};
 use sightline_service::kafka::{EmbeddedBroker, KafkaSettings};
+use sightline_service::shutdown::{Cause, Shutdown};
+use sightline_service::uri_policy::UriPolicy;
 
 use crate::cli::{LogFormat, UpArgs};
 use crate::exit::{Failure, Outcome};
-use crate::pipeline::{decoder_threads, pod};
-use crate::serve::{self, Service, Work};
+use crate::kept::Kept;
+use crate::pipeline::{decoder_threads, keys, pod};
+use crate::serve::{self, Service, Share, Work};
 use crate::table::Table;
 use crate::{cameras, kafka, model};
 
@@ -24,7 +31,11 @@ pub(crate) fn run(args: UpArgs, log: LogFormat) -> Outcome {
     cameras::check_unique(&all)?;
     source::gst::init().map_err(Failure::failed)?;
     let model = model::open(&model_path, &args.reading)?;
-    let service = Service::start(&args.http)?;
+    // What plays once and ends registers nothing.
+    let registering = !args.once;
+    let (service, registry) = Service::start_with(&args.http, |prometheus, shutdown| {
+        registering.then(|| registry(&args, prometheus, shutdown)).transpose()
+    })?;
     let topics = kafka::topics(&args.settings);
     let (embedded, settings) = match &args.kafka {
         Some(bootstrap) => (None, kafka::settings(bootstrap, &args.settings)?),
@@ -36,7 +47,17 @@ pub(crate) fn run(args: UpArgs, log: LogFormat) -> Outcome {
             (Some(broker), settings)
         }
     };
+    let kept = match &args.data {
+        Some(folder) if embedded.is_some() => {
+            let kept = Kept::in_folder(folder).map_err(shown).map_err(Failure::usage)?;
+            kept.restore(&settings, &topics).map_err(shown).map_err(Failure::failed)?;
+            Some(kept)
+        }
+        _ => None,
+    };
     let banner = Banner {
+        api: registry.as_ref().map(|(_, api)| api.clone()),
+        keeps: kept.is_some(),
         metrics: format!("http://{}/metrics", service.http.local_addr()),
         device: model.device().to_string(),
         broker: settings.bootstrap().to_owned(),
@@ -52,19 +73,98 @@ pub(crate) fn run(args: UpArgs, log: LogFormat) -> Outcome {
             decoder_threads: decoder_threads(all.len()),
             track: !args.thresholds.no_track,
             agnostic_nms: args.thresholds.agnostic_nms,
-            secrets: Secrets::new(args.secrets.clone(), None),
+            secrets: Secrets::new(args.secrets.clone(), keys(args.seal_keys.as_deref())?),
         },
         cameras: all,
         model: &model,
         settings,
         topics,
         publishing: &args.publishing,
-        share: None,
+        // Whoever reaches the API of `up` runs it himself: cameras may be anywhere.
+        share: registering.then(|| Share {
+            pool: "default".to_owned(),
+            capacity_fps: None,
+            policy: UriPolicy::lax(),
+        }),
         ends: args.once,
     };
     let table = Table::new(&work.cameras, &service.metrics, log);
-    serve::run(&service, work, |shutdown| table.run(shutdown))
+    let (settings, topics) = (work.settings.clone(), work.topics.clone());
+    std::thread::scope(|scope| {
+        let service = &service;
+        let (settings, topics) = (&settings, &topics);
+        let keeping = kept.map(|kept| scope.spawn(move || keep(&kept, settings, topics, &service.shutdown)));
+        let registering =
+            registry.map(|(registry, _)| scope.spawn(|| register(registry, settings, topics, service)));
+        let outcome = serve::run(service, work, |shutdown| table.run(shutdown));
+        service.shutdown.set(Cause::Finished);
+        let joined = [registering, keeping].into_iter().flatten().map(|thread| {
+            thread.join().unwrap_or_else(|_| Err(Failure::failed("a thread of the registry panicked")))
+        });
+        joined.fold(outcome, |outcome, other| outcome.and(other))
+    })
 }
+
+/// Takes the port of the API, so that it is refused before any work begins. Gives the API's address, too.
+fn registry(
+    args: &UpArgs,
+    prometheus: &mut Prometheus,
+    shutdown: &Shutdown,
+) -> Result<(Registry, String), Failure> {
+    let (asked, or_another) = match args.listen {
+        Some(listen) => (listen, false),
+        None => (SocketAddr::from(([127, 0, 0, 1], API_PORT)), true),
+    };
+    let auth = match &args.tokens {
+        Some(tokens) => Auth::by_tokens(tokens.clone()).map_err(Failure::usage)?,
+        None if asked.ip().is_loopback() => Auth::Nobody,
+        None => {
+            return Err(Failure::usage(format!(
+                "everybody who reaches {asked} could register cameras; give --tokens FILE, or listen on loopback"
+            )));
+        }
+    };
+    let server = match Server::bind(asked, None) {
+        Err(_) if or_another => Server::bind(SocketAddr::from(([127, 0, 0, 1], 0)), None),
+        bound => bound,
+    };
+    let server = server.map_err(Failure::failed)?;
+    let address = format!("{}://{}", server.scheme(), server.local_addr());
+    let options = Options {
+        auth,
+        seal_keys: args.seal_keys.clone(),
+        policy: UriPolicy::lax(),
+        probe: std::env::current_exe().ok(),
+    };
+    let registry = Registry::start(server, options, prometheus, shutdown).map_err(Failure::failed)?;
+    Ok((registry, address))
+}
+
+/// Works until the process stops; where it can't, nothing does.
+fn register(registry: Registry, settings: &KafkaSettings, topics: &Topics, service: &Service) -> Outcome {
+    let worked = match crate::registry::wait_for_kafka(settings, topics, &service.health, &service.shutdown)?
+    {
+        true => registry.work(settings, topics, &service.health).map_err(Failure::failed),
+        false => Ok(()),
+    };
+    service.shutdown.set(Cause::Finished);
+    worked
+}
+
+/// With the reason behind it.
+fn shown(error: anyhow::Error) -> String {
+    format!("{error:#}")
+}
+
+fn keep(kept: &Kept, settings: &KafkaSettings, topics: &Topics, shutdown: &Shutdown) -> Outcome {
+    kept.follow(settings, topics, shutdown).map_err(|error| {
+        shutdown.set(Cause::Finished);
+        Failure::failed(format!("registrations are not kept any more: {error:#}"))
+    })
+}
+
+/// Where the API is unless it is said; another where this one is taken.
+const API_PORT: u16 = 8700;
 
 /// Without inputs and cameras: the sample clip. Without a model: the sample's.
 fn what_to_run(args: &UpArgs) -> Result<(Vec<String>, PathBuf), Failure> {
@@ -81,7 +181,7 @@ fn what_to_run(args: &UpArgs) -> Result<(Vec<String>, PathBuf), Failure> {
                 ))
             })
     };
-    let inputs = match args.inputs.is_empty() && args.cameras.is_none() {
+    let inputs = match args.inputs.is_empty() && args.cameras.is_none() && args.data.is_none() {
         true => vec![sample("junction.mp4")?.to_string_lossy().into_owned()],
         false => args.inputs.clone(),
     };
@@ -99,6 +199,10 @@ fn what_to_run(args: &UpArgs) -> Result<(Vec<String>, PathBuf), Failure> {
 
 /// What a person needs to know first: where things are, and how results are read.
 struct Banner {
+    /// Where cameras are registered.
+    api: Option<String>,
+    /// What is registered outlives the process.
+    keeps: bool,
     metrics: String,
     device: String,
     broker: String,
@@ -113,19 +217,30 @@ impl Banner {
         let detections = self.kcat(&self.topics.detections(), "end");
         let statuses = self.kcat(&self.topics.camera_status(), "beginning");
         if log == LogFormat::Json {
-            let embedded = self.embedded;
-            return tracing::info!(metrics, device, broker, embedded, detections, statuses, "up");
+            let (embedded, api) = (self.embedded, self.api.as_deref());
+            return tracing::info!(metrics, device, broker, embedded, detections, statuses, api, "up");
         }
         eprintln!("sightline {} · model on {device} · metrics at {metrics}", env!("CARGO_PKG_VERSION"));
         if self.embedded {
+            let but = if self.keeps { ", but for what is registered" } else { "" };
             eprintln!(
-                "the broker at {broker} is for trying out: it lives in this process and forgets everything with it"
+                "the broker at {broker} is for trying out: it lives in this process and forgets everything with it{but}"
             );
         } else {
             eprintln!("kafka at {broker}");
         }
         eprintln!("read what is detected:  {detections}");
         eprintln!("and how cameras fare:   {statuses}");
+        if let Some(api) = &self.api {
+            let registry = if api.ends_with(&format!(":{API_PORT}")) {
+                String::new()
+            } else {
+                format!(" --registry {api}")
+            };
+            eprintln!(
+                "register another camera: sightline camera add gate rtsp://…{registry}   (the API: {api}/docs)"
+            );
+        }
         eprintln!("Ctrl-C ends it.\n");
     }
 

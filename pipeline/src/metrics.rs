@@ -179,6 +179,12 @@ impl PipelineMetrics {
         metrics
     }
 
+    /// The figures of all cameras that run here, or were said to, by id.
+    pub fn figures(&self) -> Vec<CameraFigures> {
+        let by_name = self.by_name.lock().unwrap_or_else(PoisonError::into_inner);
+        by_name.values().map(|camera| camera.figures()).filter(|camera| camera.state.is_some()).collect()
+    }
+
     /// The series of these topics start at zero.
     pub fn topics(&self, topics: impl IntoIterator<Item = String>) {
         for topic in topics {

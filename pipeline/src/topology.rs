@@ -1,5 +1,6 @@
 //! The one file that knows all stages: builds them sink-first for each camera, and takes them down in order.
 
+use std::collections::BTreeSet;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -47,6 +48,12 @@ impl Plan {
 }
 
 impl Plan {
+    /// Of all its cameras.
+    pub fn ids(&self) -> BTreeSet<String> {
+        let ready = self.ready.iter().map(|ready| &ready.camera.id);
+        self.disabled.iter().map(|camera| &camera.id).chain(ready).cloned().collect()
+    }
+
     pub fn is_empty(&self) -> bool {
         self.disabled.is_empty() && self.ready.is_empty()
     }

@@ -14,7 +14,7 @@ mod reconcile;
 mod runs;
 mod view;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -59,6 +59,8 @@ pub struct AssignmentOptions {
     /// Where registered cameras may lead.
     pub reach: Reach,
     pub version: String,
+    /// Cameras that this process was given otherwise: a registered one of the same id does not run here.
+    pub given: BTreeSet<String>,
 }
 
 /// Why a pod can't share cameras any longer.
@@ -91,6 +93,8 @@ pub struct Assignment {
     due: BTreeSet<Arc<str>>,
     awake: Awake,
     sleeps: u64,
+    /// Since when another's newer claim of a camera is known that belongs here.
+    contested: BTreeMap<Arc<str>, Instant>,
     looked_at_all: Instant,
     refused: Option<Instant>,
     leaving: bool,
@@ -143,6 +147,7 @@ impl Assignment {
             due,
             sleeps: awake.sleeps(),
             awake,
+            contested: BTreeMap::new(),
             looked_at_all,
             refused: None,
             leaving: false,
@@ -227,12 +232,19 @@ impl Assignment {
         if self.refused.is_some_and(|at| now.saturating_duration_since(at) < AFTER_REFUSAL) {
             return;
         }
-        let mut claims = Vec::new();
+        let (mut claims, mut doubtful) = (Vec::new(), Vec::new());
         for id in std::mem::take(&mut self.due) {
             match self.action(&id) {
-                Action::Nothing => {}
+                Action::Nothing => drop(self.contested.remove(&id)),
                 Action::Claim => claims.push(id),
                 Action::ClaimAgain { because_newer } => {
+                    // A pod that was thrown out may read its successor's claim before it hears of that.
+                    let seen = *self.contested.entry(id.clone()).or_insert(now);
+                    if because_newer && now.saturating_duration_since(seen) < HEARS {
+                        doubtful.push(id);
+                        continue;
+                    }
+                    self.contested.remove(&id);
                     if because_newer {
                         tracing::error!(camera = %id, "another pod claimed it, though it belongs here; claiming it again");
                     }
@@ -245,6 +257,7 @@ impl Assignment {
                 Action::End => self.runs.end(&id, self.view.is_registered(&id)),
             }
         }
+        self.due.extend(doubtful);
         self.runs.say_disabled(&self.view, &self.options.pool, &self.held);
         if !claims.is_empty() {
             self.claim(claims, now);
@@ -263,7 +276,7 @@ impl Assignment {
             (false, true) => Membership::Holds,
             (false, false) => Membership::HoldsNot,
         };
-        let wanted = view.is_enabled(id);
+        let wanted = view.is_enabled(id) && !self.options.given.contains(&**id);
         reconcile(&Known { wanted, place, newest }, self.runs.own(id, view), membership)
     }
 
