@@ -570,3 +570,98 @@ fn metrics_are_those_of_the_page() {
     assert_eq!(metrics.sum("sightline_registry_cameras", &[("state", "waiting")]), 1.0);
     assert_eq!(metrics.sum("sightline_registry_writes_total", &[("outcome", "created")]), 1.0);
 }
+
+/// Pods that live and run nothing: their records, again and again, until dropped.
+struct FakePods(Option<std::thread::JoinHandle<()>>, std::sync::mpsc::Sender<()>);
+
+impl FakePods {
+    fn live(bootstrap: &str, files: &Files, pods: &[(&str, f64, &[u32])]) -> Self {
+        let bootstrap = bootstrap.to_owned();
+        let written: Vec<_> = pods
+            .iter()
+            .map(|(name, capacity, slots)| {
+                let pod = json!({"schema": "pod/1", "pod": name, "instance": "i", "pool": "default", "slots": slots,
+                    "device": "cpu", "capacity_fps": capacity, "wanted_fps": 0.0, "cameras": 0, "version": "0",
+                    "since": "2026-11-23T18:40:11Z", "model": {"name": "m", "sha256": "0", "head": "end2end",
+                    "input": [384, 640], "classes": ["person"]}});
+                let path = files.path(&format!("pod-{name}"));
+                fs::write(&path, pod.to_string()).unwrap();
+                ((*name).to_owned(), path)
+            })
+            .collect();
+        let (stop, stopped) = std::sync::mpsc::channel();
+        let thread = std::thread::spawn(move || {
+            loop {
+                for (name, path) in &written {
+                    produce(&bootstrap, "sightline.pods", name, path);
+                }
+                if stopped.recv_timeout(Duration::from_secs(3))
+                    != Err(std::sync::mpsc::RecvTimeoutError::Timeout)
+                {
+                    return;
+                }
+            }
+        });
+        Self(Some(thread), stop)
+    }
+}
+
+impl Drop for FakePods {
+    fn drop(&mut self) {
+        let _ = self.1.send(());
+        let _ = self.0.take().unwrap().join();
+    }
+}
+
+#[test]
+fn a_camera_goes_where_there_is_room_and_loads_are_evened_out() {
+    let (broker, files) = started();
+    let registry = Registry::start(&broker.bootstrap, &files, &[]);
+    // All on the slots of one pod, before any lives.
+    let on_first = |id: &String| kcat::partition(id, 6) < 3;
+    let ids: Vec<_> = (0..).map(|n| format!("c-{n}")).filter(on_first).take(6).collect();
+    let camera =
+        |id: &String| json!({"id": id, "source": "test://ball", "sampling": {"mode": "fps", "fps": 5}});
+    let cameras: Vec<_> = ids.iter().map(camera).collect();
+    assert_eq!(registry.send("POST", "/v1/cameras:import", &json!(cameras)).json()["created"], 6);
+    let pods = [("one", 40.0, &[0, 1, 2][..]), ("two", 40.0, &[3, 4, 5])];
+    let begun = Instant::now();
+    let _living = FakePods::live(&broker.bootstrap, &files, &pods);
+    wait_until("both pods are seen", || registry.get("/v1/pods").text.matches("\"alive\":true").count() == 2);
+    let scaling = registry.get("/v1/scaling/pipeline").json();
+    assert_eq!((&scaling["pods"], &scaling["pods_wanted"]), (&json!(2), &json!(0.938)), "{scaling}");
+    // The seventh goes to the pod that has nothing.
+    let seventh = registry.send("POST", "/v1/cameras", &camera(&"seventh".to_owned())).json();
+    assert_eq!(seventh["placement"]["pod"], "two", "{seventh}");
+    let moved = registry.send("POST", "/v1/cameras/seventh:move", &json!({"pod": "one"})).json();
+    assert_eq!(moved["placement"]["pod"], "one", "{moved}");
+    let on = |pod: &str| registry.get(&format!("/v1/cameras?pod={pod}")).json()["total"].as_u64().unwrap();
+    assert_eq!((on("one"), on("two")), (7, 0));
+    wait_until("it is even", || on("one") == 4 && on("two") == 3);
+    assert!(begun.elapsed() > Duration::from_secs(9), "membership was stable first");
+    let metrics = Metrics::scrape(&registry.http);
+    assert_eq!(metrics.sum("sightline_registry_evened_total", &[]), 3.0);
+    let moves = registry.get("/v1/audit?who=registry").json();
+    assert_eq!(moves["items"].as_array().unwrap().len(), 3, "{moves}");
+}
+
+#[test]
+fn a_stream_is_probed_without_its_password_on_any_command_line() {
+    let (broker, files) = started();
+    let registry = Registry::start(&broker.bootstrap, &files, &[]);
+    let probed =
+        registry.send("POST", "/v1/cameras:probe", &json!({"uri": "test://ball?size=320x180&fps=10"}));
+    assert_eq!(probed.status, 200, "{probed:?}");
+    assert_eq!(
+        (&probed.json()["video"]["width"], &probed.json()["video"]["height"]),
+        (&json!(320), &json!(180))
+    );
+    // An address of the documentation's network, where nobody answers.
+    let asked = Instant::now();
+    registry
+        .send("POST", "/v1/cameras:probe", &json!({"uri": "rtsp://192.0.2.1/1"}))
+        .is_problem(422, &["uri"]);
+    assert!(asked.elapsed() < Duration::from_secs(30));
+    let by_cli = registry.cli(&["camera", "probe", "test://ball?size=320x180&fps=10"]);
+    assert!(String::from_utf8_lossy(&by_cli.stdout).contains("width: 320"), "{by_cli:?}");
+}

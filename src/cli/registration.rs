@@ -170,7 +170,7 @@ pub(crate) struct AddArgs {
     #[arg(long)]
     pub(crate) pool: Option<String>,
     /// Frames a second that are detected. Default: every frame
-    #[arg(long, value_name = "FPS")]
+    #[arg(long, value_name = "FPS", value_parser = super::rate)]
     pub(crate) fps: Option<f64>,
     /// A label; may be given several times
     #[arg(long, value_name = "NAME=VALUE")]
