@@ -73,6 +73,8 @@ pub struct PipelineMetrics {
     acknowledged: Family<ByTopic, Counter>,
     refused: Family<ByTopic, Counter>,
     in_flight: Gauge,
+    claims: Counter,
+    contested: Counter,
     spool: SpoolMetrics,
     by_name: Arc<Mutex<BTreeMap<String, Arc<CameraMetrics>>>>,
 }
@@ -95,6 +97,8 @@ impl PipelineMetrics {
             acknowledged: Family::default(),
             refused: Family::default(),
             in_flight: Gauge::default(),
+            claims: Counter::default(),
+            contested: Counter::default(),
             spool: SpoolMetrics::default(),
             by_name: Arc::default(),
         };
@@ -130,6 +134,12 @@ impl PipelineMetrics {
         r.register("records_acknowledged", "Records that Kafka acknowledged", metrics.acknowledged.clone());
         r.register("records_refused", "Records that were given up", metrics.refused.clone());
         r.register("records_in_flight", "Records not acknowledged yet", metrics.in_flight.clone());
+        r.register("claims", "Registered cameras that this pod claimed", metrics.claims.clone());
+        r.register(
+            "claims_contested",
+            "Claims of others for cameras that belong here: two pods did not agree",
+            metrics.contested.clone(),
+        );
         let spool = &metrics.spool;
         r.register_with_unit("spool", "What the spool takes on disk", Unit::Bytes, spool.bytes.clone());
         r.register_with_unit(
@@ -208,6 +218,16 @@ impl PipelineMetrics {
         if let Some(latency) = captured_to_ack {
             self.acknowledged_latency.observe(latency.as_secs_f64());
         }
+    }
+
+    /// Cameras were claimed.
+    pub fn claimed(&self, cameras: usize) {
+        self.claims.inc_by(cameras as u64);
+    }
+
+    /// Another pod claimed a camera that belongs here.
+    pub fn contested(&self) {
+        self.contested.inc();
     }
 
     /// A record will not arrive, and not because the queue was full.

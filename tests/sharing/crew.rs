@@ -3,7 +3,7 @@
 #![allow(dead_code)]
 
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -34,6 +34,7 @@ pub(crate) struct Crew {
     pub(crate) detections: Follow,
     pub(crate) statuses: Follow,
     pub(crate) pods: Follow,
+    pub(crate) placements: Follow,
     source: Camera,
     dir: tempfile::TempDir,
     // Last: the stage is free when all else is gone.
@@ -52,9 +53,9 @@ impl Crew {
         small_clip(&clip);
         let source = Camera::serve(&clip, &["--loops", "forever", "--report-interval", "1"]);
         let follow = |topic: &str| Follow::topic(&kafka.bootstrap, topic);
-        let (detections, statuses, pods) =
-            (follow("sightline.detections"), follow("sightline.camera-status"), follow("sightline.pods"));
-        Self { detections, statuses, pods, kafka, source, dir, _stage: stage }
+        let (detections, statuses) = (follow("sightline.detections"), follow("sightline.camera-status"));
+        let (pods, placements) = (follow("sightline.pods"), follow("sightline.placements"));
+        Self { detections, statuses, pods, placements, kafka, source, dir, _stage: stage }
     }
 
     /// A pod with this name; `options` as `sightline pipeline` takes them.
@@ -122,6 +123,11 @@ impl Crew {
         lines.iter().for_each(|line| writeln!(input, "{line}").unwrap());
         drop(input);
         assert!(kcat.wait().unwrap().success());
+    }
+
+    /// A file of this scene.
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
     }
 
     /// A camera's settings.

@@ -9,6 +9,7 @@ mod camera;
 mod changes;
 mod crew;
 mod deaths;
+mod evening;
 #[path = "../support/follow.rs"]
 mod follow;
 #[path = "../support/kafka.rs"]

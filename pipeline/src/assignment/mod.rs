@@ -246,6 +246,7 @@ impl Assignment {
                     }
                     self.contested.remove(&id);
                     if because_newer {
+                        self.runs.metrics().contested();
                         tracing::error!(camera = %id, "another pod claimed it, though it belongs here; claiming it again");
                     }
                     // Its end brings it back here.
@@ -289,6 +290,7 @@ impl Assignment {
         };
         match self.claimer.claim(&ids, &self.view, &self.runs.pod(), group) {
             Claiming::Claimed(claims) => {
+                self.runs.metrics().claimed(claims.len());
                 for claim in claims {
                     self.runs.begin(claim, &self.view, now);
                 }

@@ -13,6 +13,7 @@ use super::claims::Claim;
 use super::reconcile::{OwnRun, Phase};
 use super::view::{RunSeen, View};
 use crate::handover::{Awake, Release, RunControl};
+use crate::metrics::PipelineMetrics;
 use crate::predecessors::Predecessor;
 use crate::reach::Reach;
 use crate::run::{Claimed, Ready, Runner};
@@ -24,9 +25,6 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const SIGN_OF_LIFE: Duration = Duration::from_secs(3);
 /// What can't run says so this often, and is tried again.
 const REPEAT: Duration = Duration::from_secs(30);
-/// Frames a second of a camera that wants every frame, as long as nobody knows.
-const EVERY_FRAME_FPS: f64 = 25.0;
-
 pub(super) struct Runs {
     runner: Runner,
     runs: BTreeMap<Arc<str>, Run>,
@@ -69,6 +67,10 @@ impl Runs {
         Self { runner, runs: BTreeMap::new(), awake, reach, disabled: HashSet::new() }
     }
 
+    pub(super) fn metrics(&self) -> &PipelineMetrics {
+        &self.runner.metrics
+    }
+
     pub(super) fn pod(&self) -> String {
         self.runner.options.pod.clone()
     }
@@ -84,7 +86,7 @@ impl Runs {
     /// How many cameras run here, and how many frames a second they want detected.
     pub(super) fn load(&self) -> (u32, f64) {
         let here = self.runs.values().filter(|run| run.phase == Phase::Running);
-        here.fold((0, 0.0), |(count, fps), run| (count + 1, fps + wanted_fps(&run.camera)))
+        here.fold((0, 0.0), |(count, fps), run| (count + 1, fps + run.camera.wanted_fps(None)))
     }
 
     /// How far this pod's run of a camera is, compared with what is registered now.
@@ -413,14 +415,4 @@ fn spawn(
 fn same_source(a: &Camera, b: &Camera) -> bool {
     let keyframes = |camera: &Camera| camera.sampling == Sampling::Keyframes;
     a.streams == b.streams && a.credentials == b.credentials && keyframes(a) == keyframes(b)
-}
-
-/// Frames a second that a camera wants detected.
-fn wanted_fps(camera: &Camera) -> f64 {
-    match camera.sampling {
-        Sampling::Fps { fps } => fps,
-        Sampling::EveryFrame => EVERY_FRAME_FPS,
-        Sampling::Keyframes => 1.0,
-        Sampling::Adaptive { max_fps, .. } => max_fps,
-    }
 }
