@@ -452,7 +452,6 @@ fn capacity(text: &str) -> Result<f64, String> {
     }
 }
 
-#[cfg(feature = "pipeline")]
 fn rate(given: &str) -> Result<f64, String> {
     let value: f64 = given.parse().map_err(|_| "give a number of frames a second".to_owned())?;
     if value > 0.0 && value <= 240.0 { Ok(value) } else { Err("give more than 0 and at most 240".to_owned()) }

@@ -55,8 +55,9 @@ impl Awake {
 
     /// How often this process slept. One that is told of late is counted already.
     pub fn sleeps(&self) -> u64 {
-        let counted = self.0.sleeps.load(Ordering::Acquire);
-        counted + u64::from(self.0.is_over())
+        // In this order: the thread counts before it renews, so one of the two shows it.
+        let is_over = self.0.is_over();
+        self.0.sleeps.load(Ordering::Acquire) + u64::from(is_over)
     }
 }
 
@@ -182,9 +183,8 @@ impl RunControl {
         std::mem::take(&mut self.lock().hurry)
     }
 
-    /// However often the process slept, this run still counts.
-    pub fn goes_on(&self) {
-        let sleeps = self.awake.as_ref().map_or(0, Awake::sleeps);
+    /// The process slept so often, and this run still counts. One sleep more, and that is to be found out again.
+    pub fn goes_on(&self, sleeps: u64) {
         let mut inner = self.lock();
         inner.sleeps = sleeps;
         if inner.hold == Hold::Slept {
@@ -336,7 +336,10 @@ mod tests {
         alarm.renew();
         run.release(Release { last: None, reason: GapReason::Moved, slept: false });
         assert_eq!(run.way(at(200)), Way::Hold);
-        run.goes_on();
+        run.goes_on(0);
+        assert!(matches!(run.way(at(250)), Way::Release(Release { slept: true, .. })));
+        assert_eq!(run.way(at(260)), Way::Hold, "of the sleep it was not told");
+        run.goes_on(1);
         assert!(matches!(run.way(at(300)), Way::Release(Release { slept: true, .. })));
         assert_eq!(run.way(at(400)), Way::Out);
     }

@@ -198,7 +198,7 @@ impl Assignment {
         self.resync(now);
         self.due.extend(self.runs.ended());
         let is_sure = self.unsure.is_none() && self.held.is_settled;
-        self.runs.follow(&self.view, is_sure, now);
+        self.runs.follow(&self.view, is_sure.then_some(self.sleeps), now);
         self.voice.say(&self.held, &self.runs, now);
     }
 
@@ -321,7 +321,7 @@ impl Assignment {
             let view = &mut self.view;
             self.tail.poll(LOOK, |record| view.take(&record, now, wall));
             drop(self.runs.ended());
-            self.runs.follow(&self.view, false, now);
+            self.runs.follow(&self.view, None, now);
         }
         self.runs.end_all();
         self.voice.say_goodbye();

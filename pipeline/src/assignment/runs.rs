@@ -163,15 +163,15 @@ impl Runs {
         self.runs.insert(id, run);
     }
 
-    /// Follows what other pods say of the cameras that run here: who has taken over, who has ended. `is_sure`: it is known
-    /// which slots this pod holds, and who claimed what.
-    pub(super) fn follow(&mut self, view: &View, is_sure: bool, now: Instant) {
+    /// Follows what other pods say of the cameras that run here: who has taken over, who has ended. `sure`: it is known
+    /// which slots this pod holds and who claimed what, after the process slept so often.
+    pub(super) fn follow(&mut self, view: &View, sure: Option<u64>, now: Instant) {
         let pod = self.pod();
         for (id, run) in &mut self.runs {
             run.follow_successor(id, view, &pod, now);
             run.follow_predecessors(id, view, &pod, now);
-            if is_sure {
-                run.go_on_after_sleep(id, view);
+            if let Some(sleeps) = sure {
+                run.go_on_after_sleep(id, view, sleeps);
             }
             run.say_refusal(&self.runner, now);
         }
@@ -328,11 +328,11 @@ impl Run {
     }
 
     /// What a run has to say that slept is said where nobody has claimed its camera meanwhile.
-    fn go_on_after_sleep(&self, id: &str, view: &View) {
+    fn go_on_after_sleep(&self, id: &str, view: &View, sleeps: u64) {
         let RunKind::Stream { control, .. } = &self.kind else { return };
         let newest = view.newest(id).map_or(self.claim.epoch, |run| run.epoch);
         if self.phase == Phase::Running && newest == self.claim.epoch {
-            control.goes_on();
+            control.goes_on(sleeps);
         }
     }
 
