@@ -1,6 +1,6 @@
 //! `sightline pipeline`: many cameras to Kafka.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use sightline_pipeline::secrets::Secrets;
 use sightline_pipeline::source;
@@ -53,9 +53,10 @@ pub(crate) fn run(args: PipelineArgs) -> Outcome {
     serve::run(&service, work, |_| {})
 }
 
-/// The keys that open what the registry sealed.
-pub(crate) fn keys(file: Option<&Path>) -> Result<Option<Keys>, Failure> {
-    file.map(Keys::load).transpose().map_err(Failure::usage)
+/// The file of keys that open what the registry sealed, if it can be used now.
+pub(crate) fn keys(file: Option<&Path>) -> Result<Option<PathBuf>, Failure> {
+    file.map(Keys::load).transpose().map_err(Failure::usage)?;
+    Ok(file.map(Path::to_owned))
 }
 
 /// Software decoders run with one thread as soon as streams fill the cores: less memory, less switching.

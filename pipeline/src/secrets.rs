@@ -17,14 +17,14 @@ const PASSWORD: &str = "password";
 #[derive(Clone, Debug, Default)]
 pub struct Secrets {
     folder: Option<Arc<Path>>,
-    /// Open what the registry sealed.
-    keys: Option<Arc<Keys>>,
+    /// The file of keys that open what the registry sealed.
+    keys: Option<Arc<Path>>,
 }
 
 impl Secrets {
-    /// `folder` holds a directory for each secret, by its name; `keys` open what the registry sealed.
-    pub fn new(folder: Option<PathBuf>, keys: Option<Keys>) -> Self {
-        Self { folder: folder.map(Arc::from), keys: keys.map(Arc::new) }
+    /// `folder` holds a directory for each secret, by its name; `keys` is a file whose keys open what the registry sealed.
+    pub fn new(folder: Option<PathBuf>, keys: Option<PathBuf>) -> Self {
+        Self { folder: folder.map(Arc::from), keys: keys.map(Arc::from) }
     }
 
     pub fn has_folder(&self) -> bool {
@@ -38,7 +38,9 @@ impl Secrets {
             None => Ok(None),
             Some(Credentials::Inline(inline)) => Ok(Some(inline.clone())),
             Some(Credentials::Sealed(sealed)) => match &self.keys {
-                Some(keys) => {
+                // Read each time: keys are rotated while cameras run.
+                Some(file) => {
+                    let keys = Keys::load(file).map_err(|error| missing(error.to_string()))?;
                     keys.open(&camera.id, sealed).map(Some).map_err(|error| missing(error.to_string()))
                 }
                 None => Err(missing(format!(
@@ -113,7 +115,7 @@ mod tests {
         let sealed = Credentials::Sealed(keys.seal("gate", &plain).unwrap());
         let camera =
             |id: &str| Camera { credentials: Some(sealed.clone()), ..Camera::new(id, "rtsp://10.0.0.5/1") };
-        let secrets = Secrets::new(None, Some(keys));
+        let secrets = Secrets::new(None, Some(file));
         assert_eq!(secrets.of(&camera("gate")).unwrap(), Some(plain));
         for error in [secrets.of(&camera("door")), Secrets::default().of(&camera("gate"))] {
             let error = error.unwrap_err();
