@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use gstreamer_rtsp_server as server;
 use server::gst;
@@ -15,6 +16,9 @@ use crate::faults::Fault;
 const SENDER_REPORT: u8 = 200;
 const RECEIVER_REPORT: u8 = 201;
 const SENDER_INFO: usize = 20;
+
+/// Far longer than a packet is held back by the clock (a period, 40 ms) and its way to the socket.
+const TO_BE_SENT: Duration = Duration::from_millis(500);
 
 /// Sees all packets of a client's media.
 pub(crate) fn watch(media: &server::RTSPMedia, bin: &gst::Bin, camera: &Arc<Camera>) {
@@ -72,7 +76,9 @@ fn send_pictures(pad: &gst::Pad, camera: &Arc<Camera>) {
         let (timestamp, ends) = header(&first);
         if is_cut.load(Ordering::SeqCst) {
             if timestamp != cut.load(Ordering::SeqCst) {
-                // A whole period after the first packet of the last one: that has been sent.
+                // This pad comes before the clock and before the threads that send: what was
+                // let through may still lie there.
+                std::thread::sleep(TO_BE_SENT);
                 std::process::exit(1);
             }
             return gst::PadProbeReturn::Drop;
