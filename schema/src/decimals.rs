@@ -68,3 +68,10 @@ pub(crate) fn three_option<S: Serializer>(value: &Option<f64>, serializer: S) ->
 pub(crate) fn four<S: Serializer>(value: &f32, serializer: S) -> Result<S::Ok, S::Error> {
     rounded(f64::from(*value), 1e4, serializer)
 }
+
+pub(crate) fn four_option<S: Serializer>(value: &Option<f32>, serializer: S) -> Result<S::Ok, S::Error> {
+    match value {
+        Some(value) => four(value, serializer),
+        None => serializer.serialize_none(),
+    }
+}

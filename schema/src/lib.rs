@@ -6,8 +6,10 @@
 mod audit;
 mod base;
 mod camera;
+mod checkpoint;
 mod credentials;
 mod decimals;
+mod event;
 mod frame;
 mod gap;
 mod geometry;
@@ -26,7 +28,9 @@ pub use camera::{
     Camera, CameraError, CameraFile, CameraSchema, DetectSettings, Line, Mask, Play, Role, Sampling,
     StreamSpec, Transport, Zone,
 };
+pub use checkpoint::Checkpoint;
 pub use credentials::{Credentials, InlineCredentials, SealedCredentials, redact_uris, split_credentials};
+pub use event::{BestSight, Direction, Event, EventType};
 pub use frame::{DetectionRecord, FrameResult, SkipReason, Skipped, TrackRef, TrackState};
 pub use gap::{Gap, GapAfter, GapBefore, GapReason};
 pub use geometry::{Anchor, Box2d, Point, contains};

@@ -85,6 +85,26 @@ impl Topics {
         format!("{}camera-status", self.prefix)
     }
 
+    /// `event/1`.
+    pub fn events(&self) -> String {
+        format!("{}events", self.prefix)
+    }
+
+    /// `checkpoint/1`. It has as many partitions as `detections`.
+    pub fn checkpoints(&self) -> String {
+        format!("{}checkpoints", self.prefix)
+    }
+
+    /// The consumer group of a consumer: `events`, `store-events`, `store-rollups`, `alerts`, `archive-events`…
+    pub fn consumer_group(&self, consumer: &str) -> String {
+        format!("{}sightline-{consumer}", self.prefix)
+    }
+
+    /// The transactional id by which one process of a consumer writes its checkpoints.
+    pub fn consumer_writer(&self, consumer: &str, process: &str) -> String {
+        format!("{}{consumer}-{process}", self.prefix)
+    }
+
     /// All topics, as `topics apply` makes them, for pipelines of these pools.
     pub fn wanted(&self, partitions: i32, pools: &[&str]) -> Vec<TopicSpec> {
         let compacted =
@@ -99,6 +119,8 @@ impl Topics {
             compacted(self.placements()),
             compacted(self.pods()),
             compacted(self.camera_status()),
+            compacted(self.checkpoints()),
+            kept(self.events(), partitions, 7),
             kept(self.detections(), partitions, 1),
             kept(self.audit(), 1, 90),
             kept(self.dead_letter(), 1, 14),

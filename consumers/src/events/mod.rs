@@ -1,0 +1,3 @@
+//! `detections` → `events`.
+
+pub mod rules;

@@ -1,0 +1,1 @@
+//! What happened, by `docs/EVENTS.md`: pure, one camera at a time.

@@ -1,0 +1,5 @@
+//! Detections become events, rows, alerts and archives.
+//!
+//! One folder per consumer; what reads Kafka for all of them is `runner`.
+
+pub mod events;
