@@ -2,4 +2,6 @@
 //!
 //! One folder per consumer; what reads Kafka for all of them is `runner`.
 
+pub mod checkpoint;
 pub mod events;
+pub mod runner;

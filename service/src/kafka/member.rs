@@ -102,7 +102,7 @@ impl Member {
             let _ = offsets.add_partition_offset(&self.topic, element.partition(), Offset::Offset(0));
             slots.extend(u32::try_from(element.partition()));
         }
-        let generation = self.generation();
+        let generation = generation(&self.consumer);
         Held {
             slots,
             generation,
@@ -121,28 +121,28 @@ impl Member {
         let deadline = std::time::Instant::now() + Duration::from_secs(2);
         while std::time::Instant::now() < deadline {
             let _ = self.consumer.poll(Duration::from_millis(20));
-            if self.generation().is_none() {
+            if generation(&self.consumer).is_none() {
                 return;
             }
         }
     }
+}
 
-    /// The group's generation; none without a member id: the broker does not check such metadata, so nothing may be sent by
-    /// it.
-    #[allow(unsafe_code, reason = "the bindings hide generation and member id of the group's metadata")]
-    fn generation(&self) -> Option<i32> {
-        // The pointer is the caller's to free; what is read from it is copied before that.
-        unsafe {
-            let metadata = sys::rd_kafka_consumer_group_metadata(self.consumer.client().native_ptr());
-            if metadata.is_null() {
-                return None;
-            }
-            let generation = sys::rd_kafka_consumer_group_metadata_generation_id(metadata);
-            let member = sys::rd_kafka_consumer_group_metadata_member_id(metadata);
-            let is_member = !member.is_null() && !CStr::from_ptr(member).is_empty();
-            sys::rd_kafka_consumer_group_metadata_destroy(metadata);
-            (generation >= 0 && is_member).then_some(generation)
+/// The group's generation; none without a member id: the broker does not check such metadata, so nothing may be sent by
+/// it.
+#[allow(unsafe_code, reason = "the bindings hide generation and member id of the group's metadata")]
+pub(super) fn generation<C: ConsumerContext>(consumer: &BaseConsumer<C>) -> Option<i32> {
+    // The pointer is the caller's to free; what is read from it is copied before that.
+    unsafe {
+        let metadata = sys::rd_kafka_consumer_group_metadata(consumer.client().native_ptr());
+        if metadata.is_null() {
+            return None;
         }
+        let generation = sys::rd_kafka_consumer_group_metadata_generation_id(metadata);
+        let member = sys::rd_kafka_consumer_group_metadata_member_id(metadata);
+        let is_member = !member.is_null() && !CStr::from_ptr(member).is_empty();
+        sys::rd_kafka_consumer_group_metadata_destroy(metadata);
+        (generation >= 0 && is_member).then_some(generation)
     }
 }
 

@@ -123,9 +123,29 @@ impl Producer {
         schema: &'static str,
         on_delivery: OnDelivery,
     ) -> Result<(), Refused> {
-        let headers = OwnedHeaders::new_with_capacity(2)
-            .insert(Header { key: HEADER_CONTENT_TYPE, value: Some(CONTENT_TYPE_JSON) })
-            .insert(Header { key: HEADER_SCHEMA, value: Some(schema) });
+        self.send_record(topic, key, payload, headers(schema, &[]), on_delivery)
+    }
+
+    /// The same with more headers.
+    pub fn send_with(
+        &self,
+        topic: &str,
+        key: &str,
+        payload: &[u8],
+        (schema, more): (&'static str, &[(&str, &str)]),
+        on_delivery: OnDelivery,
+    ) -> Result<(), Refused> {
+        self.send_record(topic, key, Some(payload), headers(schema, more), on_delivery)
+    }
+
+    fn send_record(
+        &self,
+        topic: &str,
+        key: &str,
+        payload: Option<&[u8]>,
+        headers: OwnedHeaders,
+        on_delivery: OnDelivery,
+    ) -> Result<(), Refused> {
         let mut record: BaseRecord<'_, str, [u8], _> =
             BaseRecord::with_opaque_to(topic, Box::new(Mutex::new(on_delivery))).key(key).headers(headers);
         record.payload = payload;
@@ -195,6 +215,13 @@ impl Producer {
         let (_, reason) = self.inner.client().fatal_error()?;
         Some(KafkaFault::new(FaultKind::Fatal, format!("the Kafka client can't go on: {reason}")))
     }
+}
+
+fn headers(schema: &str, more: &[(&str, &str)]) -> OwnedHeaders {
+    let headers = OwnedHeaders::new_with_capacity(2 + more.len())
+        .insert(Header { key: HEADER_CONTENT_TYPE, value: Some(CONTENT_TYPE_JSON) })
+        .insert(Header { key: HEADER_SCHEMA, value: Some(schema) });
+    more.iter().fold(headers, |headers, (key, value)| headers.insert(Header { key, value: Some(*value) }))
 }
 
 impl Drop for Producer {

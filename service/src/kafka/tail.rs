@@ -246,7 +246,7 @@ fn ends_of(
 }
 
 /// A partition that has no leader at the moment, as just after its topic was made, is asked again.
-fn watermarks(
+pub(super) fn watermarks(
     asking: &BaseConsumer<LinkContext>,
     topic: &str,
     partition: i32,
@@ -279,7 +279,7 @@ fn partitions_of(
         .collect())
 }
 
-fn tailed<'a>(record: &'a BorrowedMessage<'_>) -> Tailed<'a> {
+pub(super) fn tailed<'a>(record: &'a BorrowedMessage<'_>) -> Tailed<'a> {
     Tailed {
         topic: record.topic(),
         partition: record.partition(),

@@ -1,0 +1,212 @@
+//! A member of a consumer group that reads: polled on a thread of its own, while the work goes on at its own pace.
+//!
+//! Rebalances become steps in the order of the records. A partition is not given up before the work has answered, so what
+//! the group knows and what the work holds never disagree: what it commits by [`Reader::position`] is its own to commit, or
+//! is refused.
+
+mod batch;
+mod context;
+mod poll;
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::sync::{Arc, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use rdkafka::TopicPartitionList;
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerGroupMetadata};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::topic_partition_list::Offset;
+
+pub use batch::{Batch, Record};
+
+use self::context::ReaderContext;
+use super::config::{KafkaSettings, code_of};
+use super::fault::{FaultKind, KafkaFault};
+use super::link::{Link, LinkContext, LinkState};
+use super::member::{SESSION, generation};
+use super::transaction::GroupOffsets;
+
+/// A partition of one of the topics read.
+pub type Partition = (String, i32);
+
+/// Where a group begins that has committed nothing yet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum From {
+    #[default]
+    Earliest,
+    Latest,
+    /// At the first record that is not older: milliseconds since 1970.
+    Time(i64),
+}
+
+#[derive(Clone, Debug)]
+pub struct ReaderOptions {
+    pub group: String,
+    pub topics: Vec<String>,
+    pub from: From,
+    /// Reading waits while the work has this many bytes before it.
+    pub most_bytes: usize,
+}
+
+/// What happens next, in order.
+pub enum Step {
+    /// Partitions came. Their records follow, from the offset that the group committed.
+    Assigned(Vec<Partition>),
+    Records(Batch),
+    /// Partitions go to another: finish, commit, forget them, then drop the answer.
+    Revoked(Vec<Partition>, Answer),
+    /// Partitions were taken while this process was away: others may have them by now. Forget them, then drop the
+    /// answer. What is committed for them is refused.
+    Lost(Vec<Partition>, Answer),
+}
+
+/// Dropped when the work holds the partitions no more.
+pub struct Answer {
+    _sender: mpsc::SyncSender<()>,
+}
+
+/// Offsets of what was done, and as whom.
+pub struct Position {
+    offsets: TopicPartitionList,
+    metadata: ConsumerGroupMetadata,
+}
+
+impl Position {
+    pub fn offsets(&self) -> GroupOffsets<'_> {
+        GroupOffsets { offsets: &self.offsets, metadata: &self.metadata }
+    }
+}
+
+/// Reads topics as a member of a group. Dropping it leaves the group.
+pub struct Reader {
+    consumer: Arc<BaseConsumer<ReaderContext>>,
+    steps: Receiver<Step>,
+    stop: Arc<AtomicBool>,
+    poller: Option<JoinHandle<()>>,
+    bootstrap: String,
+}
+
+impl Reader {
+    /// Joins, in the background.
+    pub fn join(settings: &KafkaSettings, options: &ReaderOptions) -> Result<Self, KafkaFault> {
+        let mut config = settings.client_config();
+        config
+            .set("group.id", &options.group)
+            // Said, since the default will change, and then the broker sets the time-outs.
+            .set("group.protocol", "classic")
+            .set("partition.assignment.strategy", "cooperative-sticky")
+            .set("session.timeout.ms", SESSION.as_millis().to_string())
+            .set("heartbeat.interval.ms", "1000")
+            .set("enable.auto.commit", "false")
+            .set("enable.auto.offset.store", "false")
+            .set("isolation.level", "read_committed")
+            .set("statistics.interval.ms", "2000")
+            // Three times what may be under way is read ahead at most.
+            .set("queued.max.messages.kbytes", (options.most_bytes / 1024 * 2).max(1024).to_string())
+            .set("auto.offset.reset", if options.from == From::Latest { "latest" } else { "earliest" });
+        let (sender, steps) = mpsc::channel();
+        let link = LinkContext { link: Link::new(settings.bootstrap()) };
+        let under_way = Arc::new(AtomicUsize::new(0));
+        let context = ReaderContext::new(link, sender, Arc::clone(&under_way), options.from);
+        let consumer: BaseConsumer<ReaderContext> =
+            config.create_with_context(context).map_err(|error| KafkaFault::of_client(&error))?;
+        let topics: Vec<&str> = options.topics.iter().map(String::as_str).collect();
+        consumer
+            .subscribe(&topics)
+            .map_err(|error| KafkaFault::of_link(code_of(&error), "", settings.bootstrap()))?;
+        let consumer = Arc::new(consumer);
+        let stop = Arc::new(AtomicBool::new(false));
+        let polling = poll::Poller {
+            consumer: Arc::clone(&consumer),
+            stop: Arc::clone(&stop),
+            most_bytes: options.most_bytes,
+            under_way,
+        };
+        let poller = thread::Builder::new()
+            .name("kafka reader".to_owned())
+            .spawn(move || polling.run())
+            .map_err(|error| KafkaFault::new(FaultKind::Other, format!("cannot start a thread: {error}")))?;
+        Ok(Self { consumer, steps, stop, poller: Some(poller), bootstrap: settings.bootstrap().to_owned() })
+    }
+
+    /// The next step, waited for up to `timeout`. An error means that reading has ended, and says why.
+    pub fn next(&self, timeout: Duration) -> Result<Option<Step>, KafkaFault> {
+        match self.steps.recv_timeout(timeout) {
+            Ok(step) => Ok(Some(step)),
+            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
+                let ended = self.poller.as_ref().is_none_or(JoinHandle::is_finished);
+                let ended = ended
+                    .then(|| KafkaFault::new(FaultKind::Fatal, "reading from Kafka has ended".to_owned()));
+                self.consumer.context().fatal().or(ended).map_or(Ok(None), Err)
+            }
+        }
+    }
+
+    /// What a transaction sends along: `next` is the first offset not done. `None` while this is no member, and then
+    /// nothing may be committed.
+    pub fn position<'p>(&self, next: impl IntoIterator<Item = (&'p Partition, i64)>) -> Option<Position> {
+        generation(&*self.consumer)?;
+        let metadata = self.consumer.group_metadata()?;
+        Some(Position { offsets: list(next), metadata })
+    }
+
+    /// Commits by itself, outside any transaction: `next` is the first offset not done.
+    pub fn commit<'p>(&self, next: impl IntoIterator<Item = (&'p Partition, i64)>) -> Result<(), KafkaFault> {
+        let offsets = list(next);
+        if offsets.count() == 0 {
+            return Ok(());
+        }
+        self.consumer.commit(&offsets, CommitMode::Sync).map_err(|error| self.commit_fault(&error))
+    }
+
+    fn commit_fault(&self, error: &KafkaError) -> KafkaFault {
+        use RDKafkaErrorCode as Code;
+        match code_of(error) {
+            Code::UnknownMemberId | Code::IllegalGeneration | Code::RebalanceInProgress => KafkaFault::new(
+                FaultKind::Other,
+                format!("the offsets were refused: {error}; another process has the partitions"),
+            ),
+            code => KafkaFault::of_link(code, "", &self.bootstrap),
+        }
+    }
+
+    /// How many records of a partition lie behind `next`, by the last that a broker said (every 2 s).
+    pub fn lag(&self, partition: &Partition, next: i64) -> Option<i64> {
+        let ends = self.consumer.context().ends.lock().unwrap_or_else(PoisonError::into_inner);
+        ends.get(partition).map(|end| (end - next).max(0))
+    }
+
+    /// Whether others wait for partitions that this process still holds: a work that waits for something itself gives up then.
+    pub fn is_waited_for(&self) -> bool {
+        self.consumer.context().is_waiting.load(Ordering::SeqCst)
+    }
+
+    /// Whether a broker answers.
+    pub fn link(&self) -> LinkState {
+        self.consumer.context().link.link.state()
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::SeqCst);
+        // What the poller still waits for an answer to is dropped with its step.
+        while self.poller.as_ref().is_some_and(|poller| !poller.is_finished()) {
+            drop(self.steps.recv_timeout(Duration::from_millis(10)));
+        }
+        if let Some(poller) = self.poller.take() {
+            let _ = poller.join();
+        }
+    }
+}
+
+fn list<'p>(next: impl IntoIterator<Item = (&'p Partition, i64)>) -> TopicPartitionList {
+    let mut offsets = TopicPartitionList::new();
+    for ((topic, partition), next) in next {
+        // The one error is an offset that can't be: none is made here.
+        let _ = offsets.add_partition_offset(topic, *partition, Offset::Offset(next));
+    }
+    offsets
+}
