@@ -139,7 +139,7 @@ mod tests {
         let names = |topics: &Topics| {
             topics.wanted(4, &["default"]).into_iter().map(|topic| topic.name).collect::<Vec<_>>().join(" ")
         };
-        let bare = "cameras placements pods camera-status detections audit dead-letter slots.default";
+        let bare = "cameras placements pods camera-status checkpoints events detections audit dead-letter slots.default";
         assert_eq!(names(&Topics::new("")), bare);
         let prefixed: Vec<_> = bare.split(' ').map(|name| format!("sightline.{name}")).collect();
         assert_eq!(names(&Topics::default()), prefixed.join(" "));

@@ -2,8 +2,9 @@
 
 use serde_json::{Map, Value, json};
 use sightline_schema::{
-    Audit, Base, CONTENT_TYPE_JSON, Camera, DEFAULT_PREFIX, FrameResult, Gap, HEADER_CONTENT_TYPE,
-    HEADER_SCHEMA, Message, Placement, Pod, SpecRecord, Status, StreamRecord, Tick, Topics,
+    Audit, Base, CONTENT_TYPE_JSON, Camera, Checkpoint, DEFAULT_PREFIX, Event, FrameResult, Gap,
+    HEADER_CONTENT_TYPE, HEADER_SCHEMA, Message, Placement, Pod, SpecRecord, Status, StreamRecord, Tick,
+    Topics,
 };
 
 use crate::{check, docs_folder, file_name};
@@ -29,6 +30,8 @@ fn document() -> Value {
             "What is added to a partition's offsets to give epochs, in a topic that was made anew.",
         ),
         message::<Audit>("Who changed what."),
+        message::<Event>("Something that happened in front of a camera, or to it."),
+        message::<Checkpoint>("How far a consumer has come with a camera, and what it knows there."),
     ];
     let in_detections =
         [FrameResult::SCHEMA, SpecRecord::SCHEMA, StreamRecord::SCHEMA, Gap::SCHEMA, Tick::SCHEMA];
@@ -66,7 +69,17 @@ fn document() -> Value {
                 &[Placement::SCHEMA],
             ),
             "pods": channel(&topics.pods(), "Who runs cameras. Compacted.", &[Pod::SCHEMA]),
-            "audit": channel(&topics.audit(), "Each accepted change. Kept 90 days.", &[Audit::SCHEMA])
+            "audit": channel(&topics.audit(), "Each accepted change. Kept 90 days.", &[Audit::SCHEMA]),
+            "events": channel(
+                &topics.events(),
+                "What happened, in order per camera; what is written twice has one id. Kept 7 days.",
+                &[Event::SCHEMA],
+            ),
+            "checkpoints": channel(
+                &topics.checkpoints(),
+                "What consumers know, on the partition whose number theirs has. Compacted.",
+                &[Checkpoint::SCHEMA],
+            )
         },
         "operations": {
             "publishDetections": {"action": "send", "channel": {"$ref": "#/channels/detections"}},
@@ -74,7 +87,9 @@ fn document() -> Value {
             "publishPods": {"action": "send", "channel": {"$ref": "#/channels/pods"}},
             "publishCameras": {"action": "send", "channel": {"$ref": "#/channels/cameras"}},
             "publishPlacements": {"action": "send", "channel": {"$ref": "#/channels/placements"}},
-            "publishAudit": {"action": "send", "channel": {"$ref": "#/channels/audit"}}
+            "publishAudit": {"action": "send", "channel": {"$ref": "#/channels/audit"}},
+            "publishEvents": {"action": "send", "channel": {"$ref": "#/channels/events"}},
+            "publishCheckpoints": {"action": "send", "channel": {"$ref": "#/channels/checkpoints"}}
         },
         "components": {"messages": Map::from_iter(messages)}
     })

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use sightline_schema::{
-    Anchor, Audit, AuditAction, Base, Box2d, Camera, CameraState, Clock, Credentials, DetectSettings,
-    DetectionRecord, ErrorCode, FrameResult, Gap, GapAfter, GapBefore, GapReason, LastResult, Line, Mask,
-    ModelFacts, Placement, Pod, Point, Role, Sampling, Skipped, SpecRecord, Status, StatusError,
-    StreamRecord, StreamSpec, StreamState, Tick, Timestamp, TrackRef, TrackState, VideoFacts, Zone,
+    Anchor, Audit, AuditAction, Base, BestSight, Box2d, Camera, CameraState, Checkpoint, Clock, Credentials,
+    DetectSettings, DetectionRecord, Direction, ErrorCode, Event, EventType, FrameResult, Gap, GapAfter,
+    GapBefore, GapReason, LastResult, Line, Mask, ModelFacts, Placement, Pod, Point, Role, Sampling, Skipped,
+    SpecRecord, Status, StatusError, StreamRecord, StreamSpec, StreamState, Tick, Timestamp, TrackRef,
+    TrackState, VideoFacts, Zone,
 };
 
 fn at(text: &str) -> Timestamp {
@@ -232,5 +233,81 @@ pub(crate) fn audit() -> Audit {
         generation: Some(4),
         fields: texts(["credentials", "zones"]),
         placement: None,
+    }
+}
+
+pub(crate) fn event() -> Event {
+    let confidence = 0.8741;
+    let box2d = Box2d { x_min: 0.41120, y_min: 0.30210, x_max: 0.45700, y_max: 0.51880 };
+    Event {
+        id: "gate-3/1827/90211/57/line_crossed/entrance".into(),
+        kind: EventType::LineCrossed,
+        camera: "gate-3".into(),
+        epoch: 1827,
+        seq: 90211,
+        generation: 4,
+        at: at("2026-11-23T18:40:12.033Z"),
+        track_key: Some("gate-3/1827/57".into()),
+        class_id: Some(0),
+        label: Some("person".into()),
+        confidence: Some(confidence),
+        line: Some("entrance".into()),
+        direction: Some(Direction::Forward),
+        zone: None,
+        duration_s: None,
+        appeared: false,
+        vanished: false,
+        box2d: Some(box2d),
+        first_seen: None,
+        last_seen: None,
+        path: Vec::new(),
+        best: None,
+        error: None,
+        labels: BTreeMap::from([("site".to_owned(), "hq".to_owned())]),
+        snapshot: None,
+    }
+}
+
+/// With all that the first one has not.
+pub(crate) fn more_events() -> [Event; 2] {
+    let best = BestSight {
+        epoch: 1827,
+        seq: 90144,
+        at: at("2026-11-23T18:40:09.353Z"),
+        confidence: 0.9312,
+        box2d: Box2d { x_min: 0.38, y_min: 0.28, x_max: 0.43, y_max: 0.51 },
+    };
+    let left = Event {
+        id: "gate-3/1827/90240/57/zone_left/dock".into(),
+        kind: EventType::ZoneLeft,
+        line: None,
+        direction: None,
+        zone: Some("dock".into()),
+        duration_s: Some(12.48),
+        appeared: true,
+        vanished: true,
+        ..event()
+    };
+    let ended = Event {
+        id: "gate-3/1827/90240/57/track_ended".into(),
+        kind: EventType::TrackEnded,
+        line: None,
+        direction: None,
+        first_seen: Some(at("2026-11-23T18:39:59.553Z")),
+        last_seen: Some(at("2026-11-23T18:40:13.193Z")),
+        path: vec![Point { x: 0.4, y: 0.5 }, Point { x: 0.43, y: 0.52 }],
+        best: Some(best),
+        ..event()
+    };
+    [left, ended]
+}
+
+pub(crate) fn checkpoint() -> Checkpoint {
+    Checkpoint {
+        of: "events/gate-3".into(),
+        offset: 88_120,
+        epoch: 1827,
+        captured_at: Some(at("2026-11-23T18:40:12.033Z")),
+        state: "AQID".into(),
     }
 }

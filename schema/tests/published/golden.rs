@@ -33,6 +33,8 @@ fn every_message_is_as_it_was() {
     check_golden(&examples::pod());
     check_golden(&examples::base());
     check_golden(&examples::audit());
+    check_golden(&examples::event());
+    check_golden(&examples::checkpoint());
 }
 
 /// The document shows each message as the golden file has it, but broken into lines.
@@ -56,6 +58,8 @@ fn the_document_shows_the_golden_examples() {
         "pod-1",
         "base-1",
         "audit-1",
+        "event-1",
+        "checkpoint-1",
     ] {
         let golden = fs::read_to_string(golden_folder().join(name).with_extension("json")).unwrap();
         let golden: Value = serde_json::from_str(&golden).unwrap();

@@ -81,6 +81,8 @@ fn the_schemas_are_those_of_the_types() {
     check_message(&[examples::pod()]);
     check_message(&[examples::base()]);
     check_message(&[examples::audit()]);
+    check_message(&[[examples::event()].as_slice(), &examples::more_events()].concat());
+    check_message(&[examples::checkpoint()]);
     check_schema("cameras-file.json", &camera_file_schema());
 }
 
