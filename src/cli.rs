@@ -324,6 +324,8 @@ pub(crate) enum TopicsAction {
     Apply(TopicsActionArgs),
     /// Say what differs; exit 1 if anything does
     Check(TopicsActionArgs),
+    /// Let epochs go on in a camera-status that was made anew by other means than `apply`, which does it itself
+    Base(KafkaArgs),
 }
 
 #[derive(Args, Debug)]

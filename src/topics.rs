@@ -1,10 +1,11 @@
-//! `sightline topics apply|check`.
+//! `sightline topics apply|check|base`.
 
 use std::time::Duration;
 
-use sightline_service::kafka::{Difference, apply, check};
+use sightline_schema::{TopicSpec, Topics};
+use sightline_service::kafka::{Change, Difference, KafkaSettings, apply, check, write_base};
 
-use crate::cli::{TopicsAction, TopicsActionArgs, TopicsArgs};
+use crate::cli::{KafkaArgs, TopicsAction, TopicsActionArgs, TopicsArgs};
 use crate::exit::{Code, Failure, Outcome};
 use crate::kafka;
 
@@ -15,15 +16,20 @@ pub(crate) fn run(args: &TopicsArgs) -> Outcome {
     match &args.action {
         TopicsAction::Apply(args) => run_apply(args),
         TopicsAction::Check(args) => run_check(args),
+        TopicsAction::Base(args) => run_base(args),
     }
 }
 
 fn run_apply(args: &TopicsActionArgs) -> Outcome {
     let settings = kafka::settings(&args.kafka.kafka, &args.kafka.settings)?;
-    let wanted = kafka::topics(&args.kafka.settings).wanted(args.partitions, &pools(args));
+    let topics = kafka::topics(&args.kafka.settings);
+    let wanted = wanted(args, &topics);
     let report = apply(&settings, &wanted, args.replication, PATIENCE).map_err(Failure::failed)?;
     for change in &report.done {
         println!("{change}");
+    }
+    if is_made_anew(&report.done, &topics) {
+        say_base(&settings, &topics)?;
     }
     for left in &report.left {
         println!("left as it is: {left}");
@@ -37,8 +43,8 @@ fn run_apply(args: &TopicsActionArgs) -> Outcome {
 fn run_check(args: &TopicsActionArgs) -> Outcome {
     let settings = kafka::settings(&args.kafka.kafka, &args.kafka.settings)?;
     let topics = kafka::topics(&args.kafka.settings);
-    let wanted = topics.wanted(args.partitions, &pools(args));
-    let differences = check(&settings, &wanted, PATIENCE).map_err(Failure::failed)?;
+    let wanted = wanted(args, &topics);
+    let differences = check(&settings, &wanted, args.replication, PATIENCE).map_err(Failure::failed)?;
     for difference in &differences {
         println!("{difference}");
     }
@@ -46,12 +52,39 @@ fn run_check(args: &TopicsActionArgs) -> Outcome {
         println!("all {} topics are as they should be", wanted.len());
         return Ok(());
     }
-    // Partitions say in their own sentence what can be done.
-    if differences.iter().all(|difference| matches!(difference, Difference::Partitions { .. })) {
+    // The others say in their own sentence what can be done.
+    if !differences.iter().any(Difference::can_be_applied) {
         return Err(Failure::silent(Code::Failed));
     }
     let prefix = kafka::prefix_flag(&topics);
     Err(Failure::failed(format!("mend it with: sightline topics apply {}{prefix}", settings.flags())))
+}
+
+fn run_base(args: &KafkaArgs) -> Outcome {
+    let settings = kafka::settings(&args.kafka, &args.settings)?;
+    say_base(&settings, &kafka::topics(&args.settings))
+}
+
+fn say_base(settings: &KafkaSettings, topics: &Topics) -> Outcome {
+    let base = write_base(settings, topics, PATIENCE).map_err(Failure::failed)?;
+    println!(
+        "wrote a base of {base} into each partition of topic {}: epochs go on above it",
+        topics.camera_status()
+    );
+    Ok(())
+}
+
+/// Whether the topic that gives epochs was made just now beside one that has results already.
+fn is_made_anew(done: &[Change], topics: &Topics) -> bool {
+    let made = |name: String| {
+        done.iter().any(|change| matches!(change, Change::Created { topic, .. } if *topic == name))
+    };
+    made(topics.camera_status()) && !made(topics.detections())
+}
+
+fn wanted(args: &TopicsActionArgs, topics: &Topics) -> Vec<TopicSpec> {
+    let wanted = topics.wanted(args.partitions, &pools(args));
+    wanted.into_iter().map(|topic| topic.with_copies(args.replication)).collect()
 }
 
 fn pools(args: &TopicsActionArgs) -> Vec<&str> {

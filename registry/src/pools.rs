@@ -57,7 +57,7 @@ impl Pools {
         let found = cluster(&self.settings, ANSWER)?;
         let slots = found.topics.iter().filter_map(|(topic, partitions)| {
             let pool = topic.strip_prefix(&self.prefix)?;
-            Some((pool.to_owned(), u32::try_from(*partitions).ok()?))
+            Some((pool.to_owned(), u32::try_from(partitions.partitions).ok()?))
         });
         let slots = slots.collect();
         *self.known() = Asked { slots, at: Some(Instant::now()) };

@@ -24,6 +24,20 @@ pub struct TopicSpec {
     pub config: Vec<(&'static str, String)>,
 }
 
+impl TopicSpec {
+    /// Of a topic with so many copies: a write is acknowledged once all but one have it, so that one broker may be away and
+    /// nothing that was acknowledged is lost with another. With one copy or two that would stop all writes. −1, the
+    /// broker's own number, leaves it to the broker.
+    #[must_use]
+    pub fn with_copies(mut self, copies: i32) -> Self {
+        if copies > 0 {
+            let in_sync = if copies >= 3 { copies - 1 } else { 1 };
+            self.config.push(("min.insync.replicas", in_sync.to_string()));
+        }
+        self
+    }
+}
+
 impl Default for Topics {
     fn default() -> Self {
         Self::new(DEFAULT_PREFIX)
@@ -93,6 +107,11 @@ impl Topics {
     /// `checkpoint/1`. It has as many partitions as `detections`.
     pub fn checkpoints(&self) -> String {
         format!("{}checkpoints", self.prefix)
+    }
+
+    /// The transactional id by which bases are written.
+    pub fn base_writer(&self) -> String {
+        format!("{}base", self.prefix)
     }
 
     /// The consumer group of a consumer: `events`, `store-events`, `store-rollups`, `alerts`, `archive-events`…

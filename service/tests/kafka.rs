@@ -14,7 +14,8 @@ use rdkafka::message::{Headers, Message};
 use rdkafka::{Offset, TopicPartitionList};
 use sightline_schema::TopicSpec;
 use sightline_service::kafka::{
-    self, Change, Delivered, Difference, FaultKind, KafkaFault, KafkaSettings, LinkState, Producer,
+    self, Change, Delivered, Difference, FaultKind, KafkaFault, KafkaSettings, LinkState, Member, Producer,
+    Write, WriteError, Writer,
 };
 use sightline_service::telemetry::{self, LogFormat};
 use support::{Kafka, KafkaKind, PASSWORD};
@@ -40,12 +41,12 @@ fn topics_are_made_once_checked_and_required() {
         "{error}"
     );
     let missing: Vec<_> = names.map(|name| Difference::Missing { topic: name.to_owned() }).into();
-    assert_eq!(kafka::check(&settings, &wanted, DEADLINE).unwrap(), missing);
+    assert_eq!(kafka::check(&settings, &wanted, 1, DEADLINE).unwrap(), missing);
 
     let report = kafka::apply(&settings, &wanted, 1, DEADLINE).unwrap();
     let made: Vec<_> = names.map(|name| Change::Created { topic: name.to_owned(), partitions: 6 }).into();
     assert_eq!((report.done, report.left), (made, vec![]));
-    assert_eq!(kafka::check(&settings, &wanted, DEADLINE).unwrap(), []);
+    assert_eq!(kafka::check(&settings, &wanted, 1, DEADLINE).unwrap(), []);
     kafka::require(&settings, &names, DEADLINE).unwrap();
     assert_eq!(kafka::apply(&settings, &wanted, 1, DEADLINE).unwrap(), kafka::Report::default());
 
@@ -61,7 +62,10 @@ fn topics_are_made_once_checked_and_required() {
         found: Some("3600000".to_owned()),
     };
     let partitions = Difference::Partitions { topic: names[1].to_owned(), wanted: 12, found: 6 };
-    assert_eq!(kafka::check(&settings, &other, DEADLINE).unwrap(), [retention.clone(), partitions.clone()]);
+    assert_eq!(
+        kafka::check(&settings, &other, 1, DEADLINE).unwrap(),
+        [retention.clone(), partitions.clone()]
+    );
     assert_eq!(retention.to_string(), "topic sightline.detections has retention.ms=3600000, not 7200000");
     let report = kafka::apply(&settings, &other, 1, DEADLINE).unwrap();
     let altered = Change::Altered {
@@ -73,7 +77,21 @@ fn topics_are_made_once_checked_and_required() {
     assert_eq!((report.done, report.left), (vec![altered], vec![partitions.clone()]));
     // A change of one setting leaves the others.
     other[0].config = vec![("retention.ms", "7200000".to_owned()), ("segment.ms", "1234567".to_owned())];
-    assert_eq!(kafka::check(&settings, &other, DEADLINE).unwrap(), [partitions]);
+    assert_eq!(kafka::check(&settings, &other, 1, DEADLINE).unwrap(), [partitions]);
+
+    // One copy where three are wanted, and what that would mean for writes.
+    let safe = [topic(names[0], 6).with_copies(3)];
+    let copies = Difference::Copies { topic: names[0].to_owned(), wanted: 3, found: 1 };
+    let in_sync = Difference::Config {
+        topic: names[0].to_owned(),
+        key: "min.insync.replicas",
+        wanted: "2".to_owned(),
+        found: Some("1".to_owned()),
+    };
+    let differences = kafka::check(&settings, &safe, 3, DEADLINE).unwrap();
+    assert!(differences.contains(&copies) && differences.contains(&in_sync), "{differences:?}");
+    assert!(copies.to_string().starts_with("topic sightline.detections has 1 of 3 copies; "), "{copies}");
+    assert_eq!(in_sync.to_string(), "topic sightline.detections has min.insync.replicas=1, not 2");
 
     let error = kafka::apply(&settings, &[topic("sightline.three", 1)], 3, DEADLINE).unwrap_err();
     assert_eq!(
@@ -446,4 +464,56 @@ fn logs() -> Logs {
         logs
     })
     .clone()
+}
+
+/// What fences a pod that slept is the group's metadata, and nothing else.
+#[test]
+fn a_member_that_was_replaced_writes_nothing_and_without_the_groups_metadata_it_would() {
+    let broker = Kafka::start(KafkaKind::Plain);
+    let settings = KafkaSettings::plain(&broker.bootstrap);
+    let topics = [topic("slots", 2), compacted("claims", 1)];
+    kafka::apply(&settings, &topics, 1, DEADLINE).unwrap();
+    let settle = |member: &Member| {
+        let deadline = Instant::now() + DEADLINE;
+        loop {
+            let held = member.poll(Duration::from_millis(50));
+            if held.is_settled && held.slots.len() == 2 {
+                return held;
+            }
+            assert!(Instant::now() < deadline, "it holds {:?}", held.slots);
+        }
+    };
+    let claim = |who: &str| Write {
+        topic: "claims".to_owned(),
+        key: "gate-3".to_owned(),
+        value: Some(who.as_bytes().to_vec()),
+        schema: "status/1",
+        partition: None,
+    };
+    let seen = || {
+        let mut seen = Vec::new();
+        kafka::read_to_end(&settings, "claims", DEADLINE, |entry| {
+            seen.push(String::from_utf8(entry.value.unwrap().to_vec()).unwrap());
+        })
+        .unwrap();
+        seen
+    };
+
+    let first = Member::join(&settings, "sharing", "slots").unwrap();
+    let old = settle(&first);
+    let mut writer = Writer::new(&settings, "pod-one", DEADLINE).unwrap();
+    writer.write(&[claim("one, a member")], old.offsets()).unwrap();
+    // It goes, another comes; what it remembers of itself is of before.
+    first.leave();
+    let second = Member::join(&settings, "sharing", "slots").unwrap();
+    let new = settle(&second);
+    let mut successor = Writer::new(&settings, "pod-two", DEADLINE).unwrap();
+    successor.write(&[claim("two, a member")], new.offsets()).unwrap();
+
+    let refused = writer.write(&[claim("one, replaced")], old.offsets()).unwrap_err();
+    assert!(matches!(refused, WriteError::Refused(_)), "{refused:?}");
+    assert_eq!(seen(), ["one, a member", "two, a member"]);
+    // The same without the metadata: a zombie would count.
+    writer.write(&[claim("one, replaced, unfenced")], None).unwrap();
+    assert_eq!(seen(), ["one, a member", "two, a member", "one, replaced, unfenced"]);
 }

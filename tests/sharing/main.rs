@@ -19,6 +19,7 @@ mod media;
 mod moves;
 mod outages;
 mod reach;
+mod restore;
 #[path = "../support/sightline.rs"]
 mod sightline;
 #[path = "../support/web.rs"]

@@ -143,6 +143,19 @@ impl Kafka {
         run(&mut command);
     }
 
+    /// Takes topics away, with all that is in them.
+    pub fn delete_topics(&self, topics: &[&str]) {
+        for topic in topics {
+            let delete =
+                ["org.apache.kafka.tools.TopicCommand", "--delete", "--bootstrap-server", &self.bootstrap];
+            run(Command::new("java")
+                .args(java().skip(1))
+                .args(["-cp", &class_path()])
+                .args(delete)
+                .args(["--topic", topic]));
+        }
+    }
+
     /// Kafka's own log.
     pub fn log(&self) -> PathBuf {
         self.dir.join("kafka.log")

@@ -116,7 +116,7 @@ impl Assignment {
             .topics
             .get(&topics.slots(pool))
             .copied()
-            .and_then(|slots| u32::try_from(slots).ok())
+            .and_then(|slots| u32::try_from(slots.partitions).ok())
             .filter(|slots| *slots > 0)
             .ok_or_else(|| AssignmentError::NoSlots { pool: pool.clone() })?;
         let names = [topics.cameras(), topics.placements(), topics.camera_status(), topics.pods()];

@@ -1,5 +1,6 @@
 //! Kafka's clients: settings, one producer, the topics, and a broker for trying out.
 
+mod base;
 mod config;
 mod dead_letter;
 mod embedded;
@@ -15,6 +16,7 @@ mod topics;
 mod transaction;
 mod view;
 
+pub use base::write_base;
 pub use config::{KafkaConfigError, KafkaSettings};
 pub use dead_letter::{
     DeadLetters, HEADER_LENGTH, HEADER_OFFSET, HEADER_PARTITION, HEADER_SHA256, HEADER_TOPIC, HEADER_WHY,
@@ -27,6 +29,6 @@ pub use producer::{Delivered, LINGER_MS, LOW_LATENCY_LINGER_MS, OnDelivery, Prod
 pub use reader::{Answer, Batch, From, Partition, Position, Reader, ReaderOptions, Record, Step};
 pub use snapshot::read_partitions;
 pub use tail::{Ends, Tail, Tailed};
-pub use topics::{Change, Cluster, Difference, Report, apply, check, cluster, require};
+pub use topics::{Change, Cluster, Difference, Report, Size, apply, check, cluster, require};
 pub use transaction::{GroupOffsets, Write, WriteError, Writer, fault_point};
 pub use view::{Entry, read_to_end};

@@ -28,8 +28,16 @@ const LOOK: Duration = Duration::from_millis(250);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cluster {
     pub brokers: usize,
-    /// Partitions by topic; only what this user may see.
-    pub topics: BTreeMap<String, i32>,
+    /// Only what this user may see.
+    pub topics: BTreeMap<String, Size>,
+}
+
+/// How large a topic is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Size {
+    pub partitions: i32,
+    /// Of the partition with the fewest.
+    pub copies: i32,
 }
 
 /// A topic that is not as it should be.
@@ -44,12 +52,25 @@ pub enum Difference {
         wanted: i32,
         found: i32,
     },
+    /// Fewer than wanted. More are nobody's loss.
+    Copies {
+        topic: String,
+        wanted: i32,
+        found: i32,
+    },
     Config {
         topic: String,
         key: &'static str,
         wanted: String,
         found: Option<String>,
     },
+}
+
+impl Difference {
+    /// Whether `apply` sees to it.
+    pub const fn can_be_applied(&self) -> bool {
+        matches!(self, Self::Missing { .. } | Self::Config { .. })
+    }
 }
 
 impl fmt::Display for Difference {
@@ -65,6 +86,10 @@ impl fmt::Display for Difference {
                     "moving cameras to other partitions: delete and make it anew, or say --partitions",
                 )
             }
+            Difference::Copies { topic, wanted, found } => write!(
+                f,
+                "topic {topic} has {found} of {wanted} copies; give it more with Kafka's kafka-reassign-partitions, or say --replication"
+            ),
             Difference::Config { topic, key, wanted, found } => {
                 let found = found.as_deref().unwrap_or("nothing");
                 write!(f, "topic {topic} has {key}={found}, not {wanted}")
@@ -112,12 +137,15 @@ pub fn cluster(settings: &KafkaSettings, timeout: Duration) -> Result<Cluster, K
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
         if let Ok(metadata) = client.client().fetch_metadata(None, left.min(LOOK)) {
-            let partitions = |topic: &rdkafka::metadata::MetadataTopic| {
-                (topic.name().to_owned(), i32::try_from(topic.partitions().len()).unwrap_or(i32::MAX))
+            let number = |count: usize| i32::try_from(count).unwrap_or(i32::MAX);
+            let size = |topic: &rdkafka::metadata::MetadataTopic| {
+                let copies = topic.partitions().iter().map(|partition| partition.replicas().len()).min();
+                let partitions = number(topic.partitions().len());
+                (topic.name().to_owned(), Size { partitions, copies: number(copies.unwrap_or(0)) })
             };
             return Ok(Cluster {
                 brokers: metadata.brokers().len(),
-                topics: metadata.topics().iter().map(partitions).collect(),
+                topics: metadata.topics().iter().map(size).collect(),
             });
         }
         client.poll(Duration::from_millis(10));
@@ -152,7 +180,7 @@ pub fn apply(
             }
         }
     }
-    for difference in admin.differences(&present, &found)? {
+    for difference in admin.differences(&present, replication, &found)? {
         match difference {
             Difference::Config { topic, key, wanted, found } => {
                 report.done.push(Change::Altered { topic, key, from: found, to: wanted });
@@ -177,6 +205,7 @@ pub fn apply(
 pub fn check(
     settings: &KafkaSettings,
     wanted: &[TopicSpec],
+    replication: i32,
     timeout: Duration,
 ) -> Result<Vec<Difference>, KafkaFault> {
     let found = cluster(settings, timeout)?;
@@ -185,7 +214,7 @@ pub fn check(
     let missing = missing.into_iter().map(|spec| Difference::Missing { topic: spec.name.clone() });
     let mut differences: Vec<Difference> = missing.collect();
     if !present.is_empty() {
-        differences.extend(Admin::new(settings)?.differences(&present, &found)?);
+        differences.extend(Admin::new(settings)?.differences(&present, replication, &found)?);
     }
     Ok(differences)
 }
@@ -268,14 +297,23 @@ impl<'a> Admin<'a> {
         Ok(made)
     }
 
-    fn differences(&self, specs: &[&TopicSpec], found: &Cluster) -> Result<Vec<Difference>, KafkaFault> {
+    fn differences(
+        &self,
+        specs: &[&TopicSpec],
+        replication: i32,
+        found: &Cluster,
+    ) -> Result<Vec<Difference>, KafkaFault> {
         let mut differences = Vec::new();
         for (spec, entries) in specs.iter().zip(self.describe(specs)?) {
             let topic = &spec.name;
-            let partitions = found.topics.get(topic).copied().unwrap_or(0);
-            if partitions != spec.partitions {
+            let Some(size) = found.topics.get(topic) else { continue };
+            if size.partitions != spec.partitions {
                 let (topic, wanted) = (topic.clone(), spec.partitions);
-                differences.push(Difference::Partitions { topic, wanted, found: partitions });
+                differences.push(Difference::Partitions { topic, wanted, found: size.partitions });
+            }
+            if size.copies < replication {
+                let (topic, wanted) = (topic.clone(), replication);
+                differences.push(Difference::Copies { topic, wanted, found: size.copies });
             }
             for (key, wanted) in &spec.config {
                 let value =
