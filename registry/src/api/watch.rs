@@ -3,11 +3,13 @@
 use std::convert::Infallible;
 use std::time::{Duration, Instant};
 
+use axum::http::header::AUTHORIZATION;
 use axum::response::IntoResponse as _;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use serde::Serialize;
-use tokio_stream::wrappers::BroadcastStream;
+use tokio::time::interval_at;
 use tokio_stream::wrappers::errors::BroadcastStreamRecvError;
+use tokio_stream::wrappers::{BroadcastStream, IntervalStream};
 use tokio_stream::{Stream, StreamExt as _};
 
 use super::cameras::holder;
@@ -19,6 +21,9 @@ use crate::state;
 
 /// What proxies should see of a stream on which nothing happens.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(10);
+
+/// Whether the token still counts is looked at this often: its file is read again when it changes.
+const LOOK: Duration = Duration::from_secs(2);
 
 /// The statuses as they are, an event `ready`, and from then on what changes: `status`, `camera` (its settings), and
 /// `deleted`. `lost` says how many a slow reader missed.
@@ -58,7 +63,16 @@ pub(super) fn watch(app: &App, asked: &Asked) -> Answer {
         first.push(event("ready", &serde_json::json!({})));
     }
     let later = changes.filter_map(move |change| told(change, &is_meant, camera.as_deref()));
-    let all = tokio_stream::iter(first).chain(later).map(Ok::<_, Infallible>);
+    let all = tokio_stream::iter(first).chain(later).map(Some);
+    // Whoever may not ask any more is not told any more.
+    let authorization =
+        asked.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()).map(str::to_owned);
+    let looks = IntervalStream::new(interval_at(Instant::now().into(), LOOK)).map(|_| None);
+    let app = app.clone();
+    let may = move |told: &Option<Event>| {
+        told.is_some() || app.parts.auth.caller(authorization.as_deref()).is_some()
+    };
+    let all = all.merge(looks).take_while(may).filter_map(|told| told.map(Ok::<_, Infallible>));
     Ok(sse(all))
 }
 
