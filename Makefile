@@ -1,6 +1,6 @@
 # The two commands of the README, and those behind them. `make help` lists them.
 
-.PHONY: help deps demo build test check bench bench-memory soak fuzz clean
+.PHONY: help deps demo build test check bench bench-memory bench-registry soak model fuzz clean
 
 help: ## What can be made
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 14
@@ -28,8 +28,15 @@ bench: deps ## Reached against the limit, and the parts alone; prints what docs/
 bench-memory: deps ## Memory of one more 720p camera by RTSP
 	@scripts/bench-memory.sh
 
+bench-registry: deps ## 10,000 registered cameras: import, list, restart, and a pipeline's start among them
+	@scripts/bench-registry.sh
+
 soak: ## The tests that take long
 	@scripts/soak.sh
+
+model: ## How pods share cameras, model-checked further than `make test` does: STATES=3000000 of each scene
+	@MODEL_STATES=$(or $(STATES),3000000) MODEL_FAULTS=1 MODEL_THREADS=2 \
+		cargo test --release --locked -p sightline-pipeline --lib assignment::model_tests -- --nocapture --test-threads 1
 
 fuzz: deps ## What is read from outside, fed with noise: FOR=60 seconds each
 	@scripts/fuzz.sh $(or $(FOR),60)

@@ -57,3 +57,26 @@ fn what_is_not_allowed_is_not_asked() {
     let asked = [a, b, c].map(|asked| asked.load(Ordering::SeqCst));
     assert_eq!(asked, [0; 3], "asked by name, by redirect, by playlist");
 }
+
+/// A secret that is not there is said, and looked for again; it is read when it comes.
+#[test]
+fn a_secret_that_comes_late_is_waited_for() {
+    let crew = Crew::new();
+    let secrets = crew.file("secrets");
+    std::fs::create_dir_all(&secrets).unwrap();
+    let mut camera = crew.camera("gate");
+    camera["credentials"] = json!({"secret": "the-gate"});
+    crew.register(&[camera]);
+    let folder = secrets.to_string_lossy().into_owned();
+    let _pod = crew.pod("one", &["--secrets", &folder]);
+    let status =
+        wait_for("it to be missed", || crew.status("gate").filter(|status| status["state"] == "retrying"));
+    assert_eq!(status["error"]["code"], "secret_missing", "{status}");
+    assert!(status["error"]["message"].as_str().unwrap().contains("\"the-gate\""), "{status}");
+    let secret = secrets.join("the-gate");
+    std::fs::create_dir(&secret).unwrap();
+    std::fs::write(secret.join("username"), "ops\n").unwrap();
+    std::fs::write(secret.join("password"), "sesame\n").unwrap();
+    wait_for("it to run", || crew.status("gate").filter(|status| status["state"] == "running"));
+    assert!(crew.statuses.of("gate").iter().all(|status| !status.to_string().contains("sesame")));
+}
