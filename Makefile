@@ -35,7 +35,7 @@ soak: ## The tests that take long
 	@scripts/soak.sh
 
 model: ## How pods share cameras, model-checked further than `make test` does: STATES=3000000 of each scene
-	@MODEL_STATES=$(or $(STATES),3000000) MODEL_FAULTS=1 MODEL_THREADS=2 \
+	@MODEL_STATES=$(or $(STATES),3000000) MODEL_THREADS=2 \
 		cargo test --release --locked -p sightline-pipeline --lib assignment::model_tests -- --nocapture --test-threads 1
 
 fuzz: deps ## What is read from outside, fed with noise: FOR=60 seconds each

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+mod consume;
 mod registration;
+pub(crate) use consume::*;
 pub(crate) use registration::*;
 
 #[derive(Parser, Debug)]
@@ -46,6 +48,8 @@ pub(crate) enum Command {
     Probe(ProbeArgs),
     /// The registry: cameras are registered once, and some pipeline always runs them
     Registry(RegistryArgs),
+    /// What becomes of detections
+    Consume(ConsumeArgs),
     /// Registered cameras: add, list, change, move, watch them
     Camera(CameraArgs),
     /// The pods that run cameras

@@ -3,6 +3,7 @@
 mod cli;
 mod client;
 mod config;
+mod consume;
 mod exit;
 mod kafka;
 mod registry;
@@ -77,6 +78,7 @@ fn run(command: Command, log: LogFormat) -> Outcome {
         #[cfg(feature = "pipeline")]
         Command::Probe(args) => probe::run(&args),
         Command::Registry(args) => registry::run(args),
+        Command::Consume(args) => consume::run(args),
         Command::Camera(args) => client::camera(args),
         Command::Pods(args) => client::pods(&args),
         Command::Completions(args) => {

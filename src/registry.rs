@@ -124,6 +124,17 @@ pub(crate) fn wait_for_kafka(
         topics.audit(),
         topics.dead_letter(),
     ];
+    wait_for_topics(&names, settings, topics, health, shutdown)
+}
+
+/// The same for these topics.
+pub(crate) fn wait_for_topics(
+    names: &[String],
+    settings: &KafkaSettings,
+    topics: &Topics,
+    health: &Health,
+    shutdown: &Shutdown,
+) -> Result<bool, Failure> {
     let names: Vec<_> = names.iter().map(String::as_str).collect();
     let mut said: Option<Instant> = None;
     while !shutdown.is_set() {

@@ -2,19 +2,23 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use prometheus_client::registry::Registry as Prometheus;
+use sightline_consumers::runner::Metrics;
 use sightline_pipeline::secrets::Secrets;
 use sightline_pipeline::source;
 use sightline_pipeline::topology::FleetOptions;
 use sightline_registry::auth::Auth;
 use sightline_registry::{Options, Registry, Server};
 use sightline_schema::{EMBEDDED_PARTITIONS, Topics};
-use sightline_service::kafka::{EmbeddedBroker, KafkaSettings};
+use sightline_service::health::Health;
+use sightline_service::kafka::{EmbeddedBroker, From, KafkaSettings};
 use sightline_service::shutdown::{Cause, Shutdown};
 use sightline_service::uri_policy::UriPolicy;
 
 use crate::cli::{LogFormat, UpArgs};
+use crate::consume::{Place, events};
 use crate::exit::{Failure, Outcome};
 use crate::kept::Kept;
 use crate::pipeline::{decoder_threads, keys, pod};
@@ -33,8 +37,9 @@ pub(crate) fn run(args: UpArgs, log: LogFormat) -> Outcome {
     let model = model::open(&model_path, &args.reading)?;
     // What plays once and ends registers nothing.
     let registering = !args.once;
-    let (service, registry) = Service::start_with(&args.http, |prometheus, shutdown| {
-        registering.then(|| registry(&args, prometheus, shutdown)).transpose()
+    let (service, (registry, consumer)) = Service::start_with(&args.http, |prometheus, shutdown| {
+        let registry = registering.then(|| registry(&args, prometheus, shutdown)).transpose()?;
+        Ok((registry, Arc::new(Metrics::register(prometheus, EVENTS))))
     })?;
     let topics = kafka::topics(&args.settings);
     let (embedded, settings) = match &args.kafka {
@@ -94,12 +99,13 @@ pub(crate) fn run(args: UpArgs, log: LogFormat) -> Outcome {
         let service = &service;
         let (settings, topics) = (&settings, &topics);
         let keeping = kept.map(|kept| scope.spawn(move || keep(&kept, settings, topics, &service.shutdown)));
+        let consuming = scope.spawn(|| consume(settings, topics, consumer, &service.shutdown));
         let registering =
             registry.map(|(registry, _)| scope.spawn(|| register(registry, settings, topics, service)));
         let outcome = serve::run(service, work, |shutdown| table.run(shutdown));
         service.shutdown.set(Cause::Finished);
-        let joined = [registering, keeping].into_iter().flatten().map(|thread| {
-            thread.join().unwrap_or_else(|_| Err(Failure::failed("a thread of the registry panicked")))
+        let joined = [registering, keeping, Some(consuming)].into_iter().flatten().map(|thread| {
+            thread.join().unwrap_or_else(|_| Err(Failure::failed("a thread beside the cameras panicked")))
         });
         joined.fold(outcome, |outcome, other| outcome.and(other))
     })
@@ -151,6 +157,15 @@ fn register(registry: Registry, settings: &KafkaSettings, topics: &Topics, servi
     worked
 }
 
+/// Events, as they happen. Its own readiness is not that of the cameras.
+fn consume(settings: &KafkaSettings, topics: &Topics, metrics: Arc<Metrics>, shutdown: &Shutdown) -> Outcome {
+    let health = Health::new(&["kafka"]);
+    let on = Place { settings, topics, health: &health, shutdown };
+    let outcome = events(&on, EVENTS, From::Earliest, metrics);
+    shutdown.set(Cause::Finished);
+    outcome
+}
+
 /// With the reason behind it.
 fn shown(error: anyhow::Error) -> String {
     format!("{error:#}")
@@ -162,6 +177,9 @@ fn keep(kept: &Kept, settings: &KafkaSettings, topics: &Topics, shutdown: &Shutd
         Failure::failed(format!("registrations are not kept any more: {error:#}"))
     })
 }
+
+/// The consumer that `up` runs.
+const EVENTS: &str = "events";
 
 /// Where the API is unless it is said; another where this one is taken.
 const API_PORT: u16 = 8700;

@@ -7,12 +7,18 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
+use sightline_schema::EventType;
 use sightline_service::kafka::{Batch, Partition, Record};
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Of {
     topic: String,
     partition: i32,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Kind {
+    r#type: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -57,6 +63,7 @@ pub struct Metrics {
     records: Counter,
     bytes: Counter,
     passed_over: Family<Why, Counter>,
+    happened: Family<Kind, Counter>,
     lag: Family<Of, Gauge>,
     age: Family<Of, Gauge<f64, std::sync::atomic::AtomicU64>>,
     pub(crate) begun_anew: Counter,
@@ -77,6 +84,7 @@ impl Metrics {
             "Records that were read and not acted on, by reason",
             metrics.passed_over.clone(),
         );
+        registry.register("events", "Events written, by type", metrics.happened.clone());
         registry.register("lag_records", "Records that lie behind what was taken", metrics.lag.clone());
         registry.register(
             "data_age_seconds",
@@ -99,6 +107,10 @@ impl Metrics {
 
     pub fn passed_over(&self, reason: PassedOver) {
         self.passed_over.get_or_create(&Why { reason: reason.as_str() }).inc();
+    }
+
+    pub fn happened(&self, kind: EventType) {
+        self.happened.get_or_create(&Kind { r#type: kind.as_str() }).inc();
     }
 
     pub(super) fn taken(&self, batch: &Batch, last: &Record<'_>) {

@@ -1,0 +1,221 @@
+//! One object, as it was seen.
+
+use sightline_schema::Anchor;
+
+use super::codec::{Reader, StateError, Writer};
+use super::geometry::{BoxUnits, P, UNIT};
+use super::names::Name;
+use super::visit::{Crossing, Visit};
+
+/// Points of a path.
+const POINTS: usize = 12;
+/// Half of a velocity's weight goes to what is older than this.
+const MEMORY_S: f64 = 0.5;
+
+/// A track in a frame.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Sight {
+    pub(super) epoch: u64,
+    pub(super) seq: u64,
+    /// Milliseconds since 1970.
+    pub(super) at: i64,
+    /// Its id in this epoch.
+    pub(super) track: u64,
+    pub(super) class_id: u32,
+    pub(super) label: Name,
+    pub(super) confidence: u16,
+    pub(super) units: BoxUnits,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Track {
+    /// Of its first epoch: what it is called for ever.
+    pub(super) key: (u64, u64),
+    /// It was there before its camera was taken up: it gives no events.
+    pub(super) muted: bool,
+    pub(super) first_seen: i64,
+    pub(super) last: Sight,
+    pub(super) best: Sight,
+    /// Of the box's middle, in units of the frame a second.
+    pub(super) velocity: [i32; 2],
+    path: Path,
+    pub(super) visits: Vec<Visit>,
+    pub(super) crossings: Vec<Crossing>,
+}
+
+/// Points spread evenly over a track's sights: when there are too many, every other one goes.
+#[derive(Clone, Debug, PartialEq)]
+struct Path {
+    stride: u64,
+    sights: u64,
+    /// 1/10,000 of the frame.
+    points: Vec<[u16; 2]>,
+}
+
+impl Sight {
+    pub(super) fn anchor(&self, anchor: Anchor) -> P {
+        let [x_min, y_min, x_max, y_max] = self.fractions();
+        let y = match anchor {
+            Anchor::BottomCenter => y_max,
+            Anchor::Center => (y_min + y_max) / 2.0,
+        };
+        P { x: (x_min + x_max) / 2.0, y }
+    }
+
+    pub(super) fn fractions(&self) -> [f64; 4] {
+        self.units.map(|units| f64::from(units) / UNIT)
+    }
+
+    fn write(&self, to: &mut Writer, near: &Near) {
+        to.signed(near.epoch as i64 - self.epoch as i64);
+        to.signed((near.seq as i64).wrapping_sub(self.seq as i64));
+        to.signed(near.at - self.at);
+        to.number(self.track);
+        to.number(self.class_id.into());
+        to.number(self.label.into());
+        to.number(self.confidence.into());
+        let [x_min, y_min, x_max, y_max] = self.units;
+        [x_min, y_min, x_max - x_min, y_max - y_min].into_iter().for_each(|units| to.signed(units.into()));
+    }
+
+    pub(super) fn write_alone(&self, to: &mut Writer) {
+        self.write(to, &Near::default());
+    }
+
+    pub(super) fn read_alone(from: &mut Reader<'_>) -> Result<Self, StateError> {
+        Self::read(from, &Near::default())
+    }
+
+    fn read(from: &mut Reader<'_>, near: &Near) -> Result<Self, StateError> {
+        let epoch = (near.epoch as i64).checked_sub(from.signed()?).ok_or(StateError::Torn)?;
+        let seq = (near.seq as i64).wrapping_sub(from.signed()?);
+        let at = near.at.checked_sub(from.signed()?).ok_or(StateError::Torn)?;
+        let track = from.number()?;
+        let (class_id, label, confidence) = (from.small()?, from.small()?, from.small()?);
+        let [x, y, w, h] =
+            [from.small_signed()?, from.small_signed()?, from.small_signed()?, from.small_signed()?];
+        let end = |start: i32, size: i32| start.checked_add(size).ok_or(StateError::Torn);
+        let units = [x, y, end(x, w)?, end(y, h)?];
+        let epoch = u64::try_from(epoch).map_err(|_| StateError::Torn)?;
+        Ok(Self { epoch, seq: seq as u64, at, track, class_id, label, confidence, units })
+    }
+}
+
+/// What numbers are written relative to: most of a track is of late.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Near {
+    pub(super) epoch: u64,
+    pub(super) seq: u64,
+    pub(super) at: i64,
+}
+
+impl Track {
+    pub(super) fn first(sight: Sight, anchor: P, muted: bool) -> Self {
+        let mut path = Path { stride: 1, sights: 0, points: Vec::new() };
+        path.push(anchor);
+        Self {
+            key: (sight.epoch, sight.track),
+            muted,
+            first_seen: sight.at,
+            last: sight,
+            best: sight,
+            velocity: [0; 2],
+            path,
+            visits: Vec::new(),
+            crossings: Vec::new(),
+        }
+    }
+
+    /// Seen again. Gives where it was.
+    pub(super) fn see(&mut self, sight: Sight, anchor: P) -> Sight {
+        let before = self.last;
+        let seconds = (sight.at - before.at) as f64 / 1e3;
+        if seconds > 0.0 {
+            let weight = seconds / (seconds + MEMORY_S);
+            let middle = |sight: &Sight| {
+                let [x_min, y_min, x_max, y_max] = sight.units.map(f64::from);
+                [(x_min + x_max) / 2.0, (y_min + y_max) / 2.0]
+            };
+            let (was, is) = (middle(&before), middle(&sight));
+            for axis in 0..2 {
+                let now = (is[axis] - was[axis]) / seconds;
+                let old = f64::from(self.velocity[axis]);
+                self.velocity[axis] = (old + (now - old) * weight).round() as i32;
+            }
+        }
+        if sight.confidence > self.best.confidence {
+            self.best = sight;
+        }
+        self.path.push(anchor);
+        self.last = sight;
+        before
+    }
+
+    /// Where its box would be by now.
+    pub(super) fn expected(&self, at: i64) -> [f64; 4] {
+        let seconds = (at - self.last.at) as f64 / 1e3;
+        let [dx, dy] = self.velocity.map(|velocity| f64::from(velocity) / UNIT * seconds);
+        let [x_min, y_min, x_max, y_max] = self.last.fractions();
+        [x_min + dx, y_min + dy, x_max + dx, y_max + dy]
+    }
+
+    pub(super) fn path(&self) -> impl Iterator<Item = [f32; 2]> {
+        self.path.points.iter().map(|point| point.map(|value| (f64::from(value) / 1e4) as f32))
+    }
+
+    pub(super) fn write(&self, to: &mut Writer, near: &Near) {
+        to.signed(near.epoch as i64 - self.key.0 as i64);
+        to.number(self.key.1);
+        to.flag(self.muted);
+        to.signed(near.at - self.first_seen);
+        self.last.write(to, near);
+        self.best.write(to, near);
+        self.velocity.into_iter().for_each(|velocity| to.signed(velocity.into()));
+        to.number(self.path.stride);
+        to.number(self.path.sights);
+        to.count(self.path.points.len());
+        self.path.points.iter().flatten().for_each(|value| to.number((*value).into()));
+        to.count(self.visits.len());
+        self.visits.iter().for_each(|visit| visit.write(to));
+        to.count(self.crossings.len());
+        self.crossings.iter().for_each(|crossing| crossing.write(to));
+    }
+
+    pub(super) fn read(from: &mut Reader<'_>, near: &Near) -> Result<Self, StateError> {
+        let epoch = (near.epoch as i64).checked_sub(from.signed()?).ok_or(StateError::Torn)?;
+        let key = (u64::try_from(epoch).map_err(|_| StateError::Torn)?, from.number()?);
+        let muted = from.flag()?;
+        let first_seen = near.at.checked_sub(from.signed()?).ok_or(StateError::Torn)?;
+        let (last, best) = (Sight::read(from, near)?, Sight::read(from, near)?);
+        let velocity = [from.small_signed()?, from.small_signed()?];
+        let (stride, sights) = (from.number()?, from.number()?);
+        let count = from.count()?;
+        let points =
+            (0..count).map(|_| Ok([from.small()?, from.small()?])).collect::<Result<_, StateError>>()?;
+        let count = from.count()?;
+        let visits = (0..count).map(|_| Visit::read(from)).collect::<Result<_, _>>()?;
+        let count = from.count()?;
+        let crossings = (0..count).map(|_| Crossing::read(from)).collect::<Result<_, _>>()?;
+        let path = Path { stride: stride.max(1), sights, points };
+        Ok(Self { key, muted, first_seen, last, best, velocity, path, visits, crossings })
+    }
+}
+
+impl Path {
+    fn push(&mut self, p: P) {
+        if self.sights.is_multiple_of(self.stride) {
+            if self.points.len() == POINTS {
+                let mut keep = false;
+                self.points.retain(|_| {
+                    keep = !keep;
+                    keep
+                });
+                self.stride *= 2;
+            }
+            if self.sights.is_multiple_of(self.stride) {
+                self.points.push([p.x, p.y].map(|value| (value * 1e4).round().clamp(0.0, 1e4) as u16));
+            }
+        }
+        self.sights += 1;
+    }
+}
