@@ -44,6 +44,8 @@ pub(super) struct Camera {
     /// When its stream ended, by the timestamp of the record, in milliseconds.
     pub(super) ended: Option<i64>,
     names: Names,
+    /// A spec was read: without one there is nothing to say events by.
+    is_known: bool,
     spec: Spec,
     /// In the order of their first sights.
     tracks: Vec<Track>,
@@ -58,6 +60,7 @@ impl Camera {
     }
 
     pub(super) fn take_spec(&mut self, id: &str, record: &SpecRecord, out: &mut Vec<Event>) {
+        self.is_known = true;
         let spec = Spec::of(record, &mut self.names);
         if spec == self.spec {
             return;
@@ -95,11 +98,13 @@ impl Camera {
         let at = record.at.as_micros().div_euclid(1000);
         match record.state {
             StreamState::Started | StreamState::Running => {
-                self.taken_up.get_or_insert(match record.state {
-                    StreamState::Running => TakenUp::Running(at),
-                    _ if is_early => TakenUp::Early(record.epoch),
-                    _ => TakenUp::Whole,
-                });
+                if self.is_known {
+                    self.taken_up.get_or_insert(match record.state {
+                        StreamState::Running => TakenUp::Running(at),
+                        _ if is_early => TakenUp::Early(record.epoch),
+                        _ => TakenUp::Whole,
+                    });
+                }
                 self.pass(id, at, out);
             }
             StreamState::Ended => {
@@ -285,6 +290,7 @@ impl Camera {
         to.option(self.first, |to, at| to.signed(at));
         to.flag(self.is_down);
         to.option(self.ended, |to, at| to.signed(at));
+        to.flag(self.is_known);
         self.names.write(&mut to);
         self.spec.write(&mut to);
         let near = self.near();
@@ -307,9 +313,9 @@ impl Camera {
         let first = from.option(Reader::signed)?;
         let is_down = from.flag()?;
         let ended = from.option(Reader::signed)?;
-        let (names, spec) = (Names::read(&mut from)?, Spec::read(&mut from)?);
+        let (is_known, names, spec) = (from.flag()?, Names::read(&mut from)?, Spec::read(&mut from)?);
         let mut camera =
-            Self { epoch, last, taken_up, first, is_down, ended, names, spec, tracks: Vec::new() };
+            Self { epoch, last, taken_up, first, is_down, ended, names, is_known, spec, tracks: Vec::new() };
         let near = camera.near();
         let count = from.count()?;
         camera.tracks = (0..count).map(|_| Track::read(&mut from, &near)).collect::<Result<_, _>>()?;

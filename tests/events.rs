@@ -1,0 +1,195 @@
+//! `consume events` on a real Kafka: what truly happened in the sample scene, and nothing else, whoever dies.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+#[path = "support/chance.rs"]
+mod chance;
+#[path = "support/kafka.rs"]
+mod kafka;
+#[path = "support/kcat.rs"]
+mod kcat;
+#[path = "support/sightline.rs"]
+mod sightline;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use chance::{Chance, setting};
+use kafka::{Kafka, KafkaKind};
+use kcat::Record;
+use rdkafka::ClientConfig;
+use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::producer::{BaseRecord, Producer as _, ThreadedProducer};
+use serde_json::{Value, json};
+use sightline::{Metrics, Sightline, command, get, output, wait_for};
+
+const DETECTIONS: &str = "sightline.detections";
+const EVENTS: &str = "sightline.events";
+
+fn sample(file: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("samples").join(file)
+}
+
+fn truth() -> Value {
+    serde_json::from_slice(&std::fs::read(sample("junction.truth.json")).unwrap()).unwrap()
+}
+
+fn started() -> Kafka {
+    let broker = Kafka::start(KafkaKind::Plain);
+    let made = output(&["topics", "apply", "--kafka", &broker.bootstrap, "--partitions", "6"]);
+    assert!(made.status.success(), "{made:?}");
+    broker
+}
+
+fn consumer(bootstrap: &str, more: &[&str]) -> Sightline {
+    let args = ["consume", "events", "--kafka", bootstrap, "--http", "127.0.0.1:0"];
+    Sightline::spawn(command(&[&args[..], more].concat()))
+}
+
+/// The sample clip, once, as so many cameras with its zones and lines, through the real pipeline.
+fn detect(broker: &Kafka, cameras: usize) {
+    let truth = truth();
+    let clip = sample("junction.mp4").to_string_lossy().into_owned();
+    let cameras: Vec<_> = (0..cameras)
+        .map(|n| {
+            json!({"id": format!("camera-{n}"), "source": {"uri": clip, "play": "once"},
+                   "zones": truth["zones"], "lines": truth["lines"], "labels": {"site": "junction"}})
+        })
+        .collect();
+    let file = tempfile::NamedTempFile::with_suffix(".yaml").unwrap();
+    std::fs::write(file.path(), json!({"cameras": cameras}).to_string()).unwrap();
+    let (file, model) = (file.path().to_string_lossy().into_owned(), sample("junction.onnx"));
+    let args =
+        ["pipeline", "--kafka", &broker.bootstrap, "--cameras", &file, "--model", model.to_str().unwrap()];
+    let mut pipeline = Sightline::spawn(command(&[&args[..], &["--http", "127.0.0.1:0"]].concat()));
+    let http = pipeline.http();
+    wait_for("all cameras to end", || {
+        let ended = Metrics::scrape(&http).sum("sightline_pipeline_cameras", &[("state", "ended")]);
+        (ended == cameras.len() as f64).then_some(())
+    });
+    pipeline.signal("TERM");
+    assert!(pipeline.wait().0.success());
+}
+
+/// Waits until the consumers have taken all there is, by the offsets that their group has committed.
+fn wait_until_done(bootstrap: &str, group: &str) {
+    wait_for(&format!("{group} to commit all there is"), || (lag(bootstrap, group) == 0).then_some(()));
+}
+
+fn lag(bootstrap: &str, group: &str) -> i64 {
+    use rdkafka::consumer::{BaseConsumer, Consumer as _};
+    let asking: BaseConsumer =
+        ClientConfig::new().set("bootstrap.servers", bootstrap).set("group.id", group).create().unwrap();
+    let patience = Duration::from_secs(10);
+    let mut partitions = rdkafka::TopicPartitionList::new();
+    partitions.add_partition_range(DETECTIONS, 0, 5);
+    let Ok(committed) = asking.committed_offsets(partitions, patience) else { return i64::MAX };
+    let behind = |partition: i32| {
+        let end = asking.fetch_watermarks(DETECTIONS, partition, patience).map_or(i64::MAX, |(_, end)| end);
+        let at = committed.find_partition(DETECTIONS, partition).unwrap().offset().to_raw().unwrap_or(-1001);
+        if end == 0 { 0 } else { end - at.max(0) }
+    };
+    (0..6).map(behind).fold(0, i64::saturating_add)
+}
+
+/// Events by id, each as it is written; what is written twice is the same.
+fn events(bootstrap: &str) -> BTreeMap<String, Value> {
+    let mut events = BTreeMap::new();
+    for Record { value, key, headers, .. } in kcat::read(bootstrap, EVENTS) {
+        assert_eq!(value["camera"], key.as_str());
+        assert_eq!(
+            (&headers["ce_id"], &headers["ce_specversion"]),
+            (&value["id"].as_str().unwrap().to_owned(), &"1.0".to_owned())
+        );
+        let id = value["id"].as_str().unwrap().to_owned();
+        if let Some(before) = events.insert(id.clone(), value.clone()) {
+            assert_eq!(before, value, "{id} was written twice, and not alike");
+        }
+    }
+    events
+}
+
+type Row = (String, String, String, String);
+
+/// Type, label, place and how, with the time in milliseconds since `begin`.
+fn rows<'a>(events: impl Iterator<Item = &'a Value>, begin: i64) -> Vec<(Row, i64)> {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let mut rows: Vec<_> = events
+        .filter(|event| event["line"].is_string() || event["zone"].is_string())
+        .map(|event| {
+            let place = if event["line"].is_string() { text(&event["line"]) } else { text(&event["zone"]) };
+            let how = match event {
+                event if event["direction"].is_string() => text(&event["direction"]),
+                event if event["appeared"] == true => "appeared".to_owned(),
+                event if event["vanished"] == true => "vanished".to_owned(),
+                _ => String::new(),
+            };
+            ((text(&event["type"]), text(&event["label"]), place, how), millis(&event["at"]) - begin)
+        })
+        .collect();
+    rows.sort();
+    rows
+}
+
+fn millis(time: &Value) -> i64 {
+    let time: sightline_schema::Timestamp = serde_json::from_value(time.clone()).unwrap();
+    time.as_micros() / 1000
+}
+
+fn expected(truth: &Value) -> Vec<(Row, i64)> {
+    let ms = |frame: &Value| frame.as_i64().unwrap() * 1000 / truth["fps"].as_i64().unwrap();
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    let mut rows = Vec::new();
+    for crossing in truth["crossings"].as_array().unwrap() {
+        let row = ["label", "line", "direction"].map(|field| text(&crossing[field]));
+        let [label, line, direction] = row;
+        rows.push((("line_crossed".to_owned(), label, line, direction), ms(&crossing["frame"])));
+    }
+    for visit in truth["visits"].as_array().unwrap() {
+        let (label, zone) = (text(&visit["label"]), text(&visit["zone"]));
+        let mark = |name: &str| if visit[name] == true { name.to_owned() } else { String::new() };
+        rows.push((
+            ("zone_entered".to_owned(), label.clone(), zone.clone(), mark("appeared")),
+            ms(&visit["enter"]),
+        ));
+        rows.push((("zone_left".to_owned(), label, zone, mark("vanished")), ms(&visit["leave"])));
+    }
+    rows.sort();
+    rows
+}
+
+#[test]
+fn the_events_of_the_sample_are_what_truly_happened() {
+    let broker = started();
+    let cameras = setting("EVENT_CAMERAS", 2) as usize;
+    let consumer = consumer(&broker.bootstrap, &[]);
+    detect(&broker, cameras);
+    wait_until_done(&broker.bootstrap, "sightline.sightline-events");
+    let events = events(&broker.bootstrap);
+    let truth = expected(&truth());
+    for n in 0..cameras {
+        let id = format!("camera-{n}");
+        let first = kcat::read(&broker.bootstrap, DETECTIONS)
+            .into_iter()
+            .find(|record| record.key == id && record.schema() == "frame/1")
+            .unwrap();
+        let found = rows(
+            events.values().filter(|event| event["camera"] == id.as_str()),
+            millis(&first.value["captured_at"]),
+        );
+        let kinds = |rows: &[(Row, i64)]| rows.iter().map(|(row, _)| row.clone()).collect::<Vec<_>>();
+        let (have, want) = (kinds(&found), kinds(&truth));
+        let missing: Vec<_> = want.iter().filter(|row| count(&have, row) < count(&want, row)).collect();
+        let extra: Vec<_> = found.iter().filter(|(row, _)| count(&have, row) > count(&want, row)).collect();
+        assert!(missing.is_empty() && extra.is_empty(), "{id}: missing {missing:#?}, extra {extra:#?}");
+        for ((row, at), (_, wanted)) in found.iter().zip(&truth) {
+            assert!((at - wanted).abs() <= 300, "{id}: {row:?} at {at} ms, not {wanted}");
+        }
+        println!("{id}: {} rows, all of them as they truly were", found.len());
+    }
+    drop(consumer);
+}
+
+fn count(rows: &[Row], row: &Row) -> usize {
+    rows.iter().filter(|other| *other == row).count()
+}
