@@ -21,7 +21,7 @@ use rdkafka::ClientConfig;
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, Producer as _, ThreadedProducer};
 use serde_json::{Value, json};
-use sightline::{Metrics, Sightline, command, get, output, wait_for};
+use sightline::{Metrics, Sightline, command, output, wait_for};
 
 const DETECTIONS: &str = "sightline.detections";
 const EVENTS: &str = "sightline.events";
@@ -192,4 +192,137 @@ fn the_events_of_the_sample_are_what_truly_happened() {
 
 fn count(rows: &[Row], row: &Row) -> usize {
     rows.iter().filter(|other| *other == row).count()
+}
+
+/// Records as they came, for as many cameras as `copies` makes of each.
+fn copies(records: &[Record], copies: usize) -> Vec<(String, String, String)> {
+    let mut made = Vec::new();
+    for record in records {
+        for n in 0..copies {
+            let id = format!("{}-{n}", record.key);
+            let mut value = record.value.clone();
+            value["camera"] = id.as_str().into();
+            made.push((id, record.schema().to_owned(), value.to_string()));
+        }
+    }
+    made
+}
+
+/// Writes records in their order, evenly over this time.
+fn play(bootstrap: &str, records: &[(String, String, String)], over: Duration, base_ms: i64) {
+    let producer: ThreadedProducer<rdkafka::producer::DefaultProducerContext> = ClientConfig::new()
+        .set("bootstrap.servers", bootstrap)
+        .set("enable.idempotence", "true")
+        .set("partitioner", "murmur2_random")
+        .set("compression.codec", "zstd")
+        .set("linger.ms", "50")
+        .create()
+        .unwrap();
+    let begun = Instant::now();
+    for (n, (camera, schema, value)) in records.iter().enumerate() {
+        let due = over.mul_f64(n as f64 / records.len() as f64);
+        if n % 100 == 0 {
+            std::thread::sleep(due.saturating_sub(begun.elapsed()));
+        }
+        let headers = OwnedHeaders::new().insert(Header { key: "sightline-schema", value: Some(schema) });
+        // Both runs are asked of the partition's time alike.
+        let timestamp = base_ms + n as i64;
+        let mut record = BaseRecord::to(DETECTIONS)
+            .key(camera.as_str())
+            .payload(value.as_str())
+            .headers(headers)
+            .timestamp(timestamp);
+        while let Err((_, back)) = producer.send(record) {
+            record = back;
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+    producer.flush(Duration::from_secs(120)).unwrap();
+}
+
+/// Consumers are killed, put to sleep past their session, and the broker is killed, while records come; the events are those
+/// of one consumer that nothing happened to, byte by byte.
+#[test]
+fn consumers_that_die_and_sleep_give_the_same_events() {
+    let seconds = setting("EVENT_SECONDS", 60);
+    let recorded = {
+        let broker = started();
+        detect(&broker, 1);
+        kcat::read(&broker.bootstrap, DETECTIONS)
+    };
+    let records = copies(&recorded, 24);
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    let base_ms = now.as_millis() as i64 - 60_000;
+    let undisturbed = {
+        let broker = started();
+        play(&broker.bootstrap, &records, Duration::ZERO, base_ms);
+        let _consumer = consumer(&broker.bootstrap, &[]);
+        wait_until_done(&broker.bootstrap, "sightline.sightline-events");
+        events(&broker.bootstrap)
+    };
+    assert!(undisturbed.len() > 24 * 100, "{}", undisturbed.len());
+
+    let mut broker = started();
+    let bootstrap = broker.bootstrap.clone();
+    let mut chance = Chance::by("EVENT_SEED");
+    let mut consumers: Vec<_> = (0..3).map(|_| consumer(&bootstrap, &[])).collect();
+    let over = Duration::from_secs(seconds);
+    let begun = Instant::now();
+    let (mut kills, mut sleeps, mut restarts) = (0, 0, 0);
+    std::thread::scope(|scope| {
+        let playing = scope.spawn(|| play(&bootstrap, &records, over, base_ms));
+        let mut asleep: Option<(usize, Instant)> = None;
+        while begun.elapsed() < over || !playing.is_finished() {
+            std::thread::sleep(Duration::from_millis(2000 + chance.below(3000) as u64));
+            let done = begun.elapsed().as_secs_f64() / over.as_secs_f64();
+            if let Some((who, since)) = asleep
+                && since.elapsed() > Duration::from_secs(14)
+            {
+                println!("{:>5.1} s: consumer {who} wakes", begun.elapsed().as_secs_f64());
+                consumers[who].signal("CONT");
+                asleep = None;
+            }
+            let who = chance.below(3);
+            let is_asleep = asleep.is_some_and(|(sleeper, _)| sleeper == who);
+            if restarts == 0 && done > 0.5 {
+                println!("{:>5.1} s: the broker is killed", begun.elapsed().as_secs_f64());
+                broker.kill9();
+                std::thread::sleep(Duration::from_secs(2));
+                broker.start_again();
+                restarts += 1;
+            } else if asleep.is_none() && sleeps < 2 && done > [0.1, 0.6][sleeps] {
+                println!("{:>5.1} s: consumer {who} sleeps", begun.elapsed().as_secs_f64());
+                consumers[who].signal("STOP");
+                asleep = Some((who, Instant::now()));
+                sleeps += 1;
+            } else if !is_asleep {
+                println!("{:>5.1} s: consumer {who} is killed", begun.elapsed().as_secs_f64());
+                consumers[who].signal("KILL");
+                consumers[who] = consumer(&bootstrap, &[]);
+                kills += 1;
+            }
+        }
+        if let Some((who, _)) = asleep {
+            consumers[who].signal("CONT");
+        }
+    });
+    assert!(
+        kills >= 3 && sleeps >= 1 && restarts == 1,
+        "{kills} kills, {sleeps} sleeps, {restarts} restarts"
+    );
+    wait_until_done(&bootstrap, "sightline.sightline-events");
+    let disturbed = events(&bootstrap);
+    let ids = |events: &BTreeMap<String, Value>| events.keys().cloned().collect::<BTreeSet<_>>();
+    let (have, want) = (ids(&disturbed), ids(&undisturbed));
+    let missing: Vec<_> = want.difference(&have).take(5).collect();
+    let extra: Vec<_> = have.difference(&want).take(5).collect();
+    assert!(missing.is_empty() && extra.is_empty(), "missing {missing:?}, extra {extra:?}");
+    for (id, event) in &undisturbed {
+        assert_eq!(&disturbed[id], event);
+    }
+    println!(
+        "{} events of {} records alike, over {kills} kills, {sleeps} sleeps and a restart of the broker",
+        have.len(),
+        records.len()
+    );
 }
