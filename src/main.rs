@@ -17,6 +17,8 @@ mod cameras;
 #[cfg(feature = "pipeline")]
 mod detect;
 #[cfg(feature = "pipeline")]
+mod happened;
+#[cfg(feature = "pipeline")]
 mod kept;
 #[cfg(feature = "pipeline")]
 mod model;

@@ -39,6 +39,13 @@ pub(crate) fn leave() {
     lock().table.clear();
 }
 
+/// A line above the table, if there is one.
+#[cfg(feature = "pipeline")]
+pub(crate) fn say(line: &str) {
+    // Who closed standard error reads nothing.
+    let _ = LogWriter.write_all(format!("{line}\n").as_bytes());
+}
+
 /// Where logs are written: above the table, if there is one. Takes whole lines.
 pub(crate) struct LogWriter;
 

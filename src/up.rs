@@ -24,12 +24,12 @@ use crate::kept::Kept;
 use crate::pipeline::{decoder_threads, keys, pod};
 use crate::serve::{self, Service, Share, Work};
 use crate::table::Table;
-use crate::{cameras, kafka, model};
+use crate::{cameras, happened, kafka, model};
 
 pub(crate) fn run(args: UpArgs, log: LogFormat) -> Outcome {
-    let (inputs, model_path) = what_to_run(&args)?;
+    let WhatToRun { inputs, cameras: file, model: model_path } = what_to_run(&args)?;
     let mut all = cameras::from_inputs(&inputs, args.once, &args.thresholds)?;
-    if let Some(file) = &args.cameras {
+    if let Some(file) = &file {
         all.extend(cameras::from_file(file)?);
     }
     cameras::check_unique(&all)?;
@@ -100,13 +100,15 @@ pub(crate) fn run(args: UpArgs, log: LogFormat) -> Outcome {
         let (settings, topics) = (&settings, &topics);
         let keeping = kept.map(|kept| scope.spawn(move || keep(&kept, settings, topics, &service.shutdown)));
         let consuming = scope.spawn(|| consume(settings, topics, consumer, &service.shutdown));
+        let showing = scope.spawn(|| happened::show(settings, topics, log, &service.shutdown));
         let registering =
             registry.map(|(registry, _)| scope.spawn(|| register(registry, settings, topics, service)));
         let outcome = serve::run(service, work, |shutdown| table.run(shutdown));
         service.shutdown.set(Cause::Finished);
-        let joined = [registering, keeping, Some(consuming)].into_iter().flatten().map(|thread| {
-            thread.join().unwrap_or_else(|_| Err(Failure::failed("a thread beside the cameras panicked")))
-        });
+        let joined =
+            [registering, keeping, Some(consuming), Some(showing)].into_iter().flatten().map(|thread| {
+                thread.join().unwrap_or_else(|_| Err(Failure::failed("a thread beside the cameras panicked")))
+            });
         joined.fold(outcome, |outcome, other| outcome.and(other))
     })
 }
@@ -184,8 +186,15 @@ const EVENTS: &str = "events";
 /// Where the API is unless it is said; another where this one is taken.
 const API_PORT: u16 = 8700;
 
+/// What was given, or the samples.
+struct WhatToRun {
+    inputs: Vec<String>,
+    cameras: Option<PathBuf>,
+    model: PathBuf,
+}
+
 /// Without inputs and cameras: the sample clip. Without a model: the sample's.
-fn what_to_run(args: &UpArgs) -> Result<(Vec<String>, PathBuf), Failure> {
+fn what_to_run(args: &UpArgs) -> Result<WhatToRun, Failure> {
     let sample = |file: &str| {
         let beside = std::env::current_exe().ok();
         let roots = beside.iter().flat_map(|exe| exe.ancestors().skip(1)).take(4).map(Path::to_owned);
@@ -199,10 +208,14 @@ fn what_to_run(args: &UpArgs) -> Result<(Vec<String>, PathBuf), Failure> {
                 ))
             })
     };
-    let inputs = match args.inputs.is_empty() && args.cameras.is_none() && args.data.is_none() {
-        true => vec![sample("junction.mp4")?.to_string_lossy().into_owned()],
-        false => args.inputs.clone(),
-    };
+    let (mut inputs, mut cameras) = (args.inputs.clone(), args.cameras.clone());
+    if inputs.is_empty() && cameras.is_none() && args.data.is_none() {
+        // Played once and to its end it is looked at for its results, else for what happens in it.
+        match args.once {
+            true => inputs.push(sample("junction.mp4")?.to_string_lossy().into_owned()),
+            false => cameras = Some(sample("cameras.yaml")?),
+        }
+    }
     let model = match &args.model {
         Some(model) => model.clone(),
         None if args.inputs.is_empty() && args.cameras.is_none() => sample("junction.onnx")?,
@@ -212,7 +225,7 @@ fn what_to_run(args: &UpArgs) -> Result<(Vec<String>, PathBuf), Failure> {
             ));
         }
     };
-    Ok((inputs, model))
+    Ok(WhatToRun { inputs, cameras, model })
 }
 
 /// What a person needs to know first: where things are, and how results are read.

@@ -21,7 +21,7 @@ use rdkafka::ClientConfig;
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, Producer as _, ThreadedProducer};
 use serde_json::{Value, json};
-use sightline::{Metrics, Sightline, command, output, wait_for};
+use sightline::{Metrics, Sightline, command, documented, output, wait_for};
 
 const DETECTIONS: &str = "sightline.detections";
 const EVENTS: &str = "sightline.events";
@@ -162,9 +162,17 @@ fn expected(truth: &Value) -> Vec<(Row, i64)> {
 fn the_events_of_the_sample_are_what_truly_happened() {
     let broker = started();
     let cameras = setting("EVENT_CAMERAS", 2) as usize;
-    let consumer = consumer(&broker.bootstrap, &[]);
+    let mut consumer = consumer(&broker.bootstrap, &[]);
     detect(&broker, cameras);
     wait_until_done(&broker.bootstrap, "sightline.sightline-events");
+    let http = consumer.http();
+    wait_for("no lag", || {
+        let samples = Metrics::scrape(&http).samples;
+        let mut lags =
+            samples.iter().filter(|sample| sample.name == "sightline_consumer_lag_records").peekable();
+        (lags.peek().is_some() && lags.all(|lag| lag.value == 0.0)).then_some(())
+    });
+    assert_eq!(Metrics::scrape(&http).described(), documented("sightline_consumer"));
     let events = events(&broker.bootstrap);
     let truth = expected(&truth());
     for n in 0..cameras {

@@ -44,6 +44,9 @@ pub enum PassedOver {
 }
 
 impl PassedOver {
+    const ALL: [Self; 6] =
+        [Self::Late, Self::Repeat, Self::Backwards, Self::NotTakenUp, Self::Unknown, Self::Unreadable];
+
     /// As a label.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -75,6 +78,13 @@ impl Metrics {
     /// All series are of one consumer: its name is a label of each.
     pub fn register(registry: &mut Registry, consumer: &str) -> Self {
         let metrics = Self::default();
+        // A series that is there from the beginning shows its first increase.
+        for reason in PassedOver::ALL {
+            drop(metrics.passed_over.get_or_create(&Why { reason: reason.as_str() }));
+        }
+        for kind in EventType::ALL {
+            drop(metrics.happened.get_or_create(&Kind { r#type: kind.as_str() }));
+        }
         let registry = registry.sub_registry_with_prefix("sightline_consumer");
         let registry = registry.sub_registry_with_label(("consumer".into(), consumer.to_owned().into()));
         registry.register("records", "Records read", metrics.records.clone());
