@@ -12,6 +12,7 @@ mod sightline;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use chance::{Chance, setting};
@@ -25,6 +26,23 @@ use sightline::{Metrics, Sightline, command, documented, output, wait_for};
 
 const DETECTIONS: &str = "sightline.detections";
 const EVENTS: &str = "sightline.events";
+
+/// One scene at a time: two cores carry one.
+static STAGE: Mutex<()> = Mutex::new(());
+
+fn stage() -> MutexGuard<'static, ()> {
+    STAGE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What the pipeline wrote of the sample clip, detected once for all scenes.
+fn recorded() -> &'static [Record] {
+    static RECORDED: OnceLock<Vec<Record>> = OnceLock::new();
+    RECORDED.get_or_init(|| {
+        let broker = started();
+        detect(&broker, 1);
+        kcat::read(&broker.bootstrap, DETECTIONS)
+    })
+}
 
 fn sample(file: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("samples").join(file)
@@ -160,6 +178,7 @@ fn expected(truth: &Value) -> Vec<(Row, i64)> {
 
 #[test]
 fn the_events_of_the_sample_are_what_truly_happened() {
+    let _stage = stage();
     let broker = started();
     let cameras = setting("EVENT_CAMERAS", 2) as usize;
     let mut consumer = consumer(&broker.bootstrap, &[]);
@@ -248,26 +267,25 @@ fn play(bootstrap: &str, records: &[(String, String, String)], over: Duration, b
     producer.flush(Duration::from_secs(120)).unwrap();
 }
 
+/// The events of one consumer that nothing happens to.
+fn undisturbed(records: &[(String, String, String)], base_ms: i64) -> BTreeMap<String, Value> {
+    let broker = started();
+    play(&broker.bootstrap, records, Duration::ZERO, base_ms);
+    let _consumer = consumer(&broker.bootstrap, &[]);
+    wait_until_done(&broker.bootstrap, "sightline.sightline-events");
+    events(&broker.bootstrap)
+}
+
 /// Consumers are killed, put to sleep past their session, and the broker is killed, while records come; the events are those
 /// of one consumer that nothing happened to, byte by byte.
 #[test]
 fn consumers_that_die_and_sleep_give_the_same_events() {
+    let _stage = stage();
     let seconds = setting("EVENT_SECONDS", 60);
-    let recorded = {
-        let broker = started();
-        detect(&broker, 1);
-        kcat::read(&broker.bootstrap, DETECTIONS)
-    };
-    let records = copies(&recorded, 24);
+    let records = copies(recorded(), 24);
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
     let base_ms = now.as_millis() as i64 - 60_000;
-    let undisturbed = {
-        let broker = started();
-        play(&broker.bootstrap, &records, Duration::ZERO, base_ms);
-        let _consumer = consumer(&broker.bootstrap, &[]);
-        wait_until_done(&broker.bootstrap, "sightline.sightline-events");
-        events(&broker.bootstrap)
-    };
+    let undisturbed = undisturbed(&records, base_ms);
     assert!(undisturbed.len() > 24 * 100, "{}", undisturbed.len());
 
     let mut broker = started();
@@ -333,4 +351,44 @@ fn consumers_that_die_and_sleep_give_the_same_events() {
         have.len(),
         records.len()
     );
+}
+
+/// An owner that sleeps between building a checkpoint and committing it, while a successor writes further ones, is refused.
+#[test]
+fn a_consumer_that_slept_on_its_checkpoint_writes_nothing() {
+    let _stage = stage();
+    let records = copies(recorded(), 6);
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    let base_ms = now.as_millis() as i64 - 60_000;
+    let undisturbed = undisturbed(&records, base_ms);
+    for point in ["claim-written", "claim-offsets"] {
+        let broker = started();
+        let bootstrap = broker.bootstrap.as_str();
+        let sleeper = {
+            let mut command = command(&["consume", "events", "--kafka", bootstrap, "--http", "127.0.0.1:0"]);
+            command.env("SIGHTLINE_STOP_AT", point);
+            Sightline::spawn(command)
+        };
+        let half = records.len() / 2;
+        play(bootstrap, &records[..half], Duration::from_secs(8), base_ms);
+        wait_for("it to sleep", || sleeper.stderr().contains(&format!("stopped at {point}")).then_some(()));
+        let mut successor = consumer(bootstrap, &[]);
+        let http = successor.http();
+        let commits = || Metrics::scrape(&http).sum("sightline_consumer_commits_total", &[]);
+        wait_for("the successor to have all", || {
+            (commits() >= 1.0 && lag(bootstrap, "sightline.sightline-events") == 0).then_some(())
+        });
+        sleeper.signal("CONT");
+        // By the group, whose generation went on, or by the broker, which ended its transaction meanwhile.
+        wait_for("it to be refused", || {
+            let said = sleeper.stderr();
+            (said.contains("a checkpoint was not written") || said.contains("beginning anew")).then_some(())
+        });
+        play(bootstrap, &records[half..], Duration::from_secs(2), base_ms + half as i64);
+        wait_until_done(bootstrap, "sightline.sightline-events");
+        let disturbed = events(bootstrap);
+
+        assert_eq!(disturbed, undisturbed, "{point}");
+        println!("{point}: {} events alike", disturbed.len());
+    }
 }

@@ -123,7 +123,7 @@ fn every_track_starts_and_ends_once_with_its_path_and_its_best() {
     let ids: std::collections::BTreeSet<_> = events.iter().map(|event| &event.id).collect();
     assert_eq!(ids.len(), events.len(), "no id twice");
     for event in ended {
-        assert!((1..=12).contains(&event.path.len()), "{event:?}");
+        assert!((1..=8).contains(&event.path.len()), "{event:?}");
         assert!(event.first_seen <= event.last_seen && event.best.is_some());
     }
 }

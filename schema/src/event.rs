@@ -59,7 +59,7 @@ pub struct Event {
     pub first_seen: Option<Timestamp>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_seen: Option<Timestamp>,
-    /// Where the object was: up to 12 points, spread evenly over its sights.
+    /// Where the object was: up to 8 points, spread evenly over its sights.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub path: Vec<Point>,
     /// Its sight of the highest confidence.

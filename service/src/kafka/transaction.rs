@@ -247,7 +247,9 @@ impl Writer {
 
 fn of_fatal(code: RDKafkaErrorCode, reason: &str) -> WriteError {
     if is_fenced(code) {
-        let sentence = "another process began to write under the same name".to_owned();
+        let sentence =
+            "another process began to write under the same name, or this one was away for too long"
+                .to_owned();
         return WriteError::Fenced(KafkaFault::new(FaultKind::Fatal, sentence));
     }
     WriteError::Unknown(KafkaFault::new(FaultKind::Fatal, format!("the Kafka client can't go on: {reason}")))

@@ -325,7 +325,7 @@ impl Camera {
 
     fn near(&self) -> Near {
         let (epoch, seq, at) = self.last.unwrap_or_default();
-        Near { epoch, seq, at }
+        Near { epoch, seq, at, track: 0 }
     }
 }
 

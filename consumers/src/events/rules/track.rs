@@ -8,9 +8,11 @@ use super::names::Name;
 use super::visit::{Crossing, Visit};
 
 /// Points of a path.
-const POINTS: usize = 12;
+const POINTS: usize = 8;
 /// Half of a velocity's weight goes to what is older than this.
 const MEMORY_S: f64 = 0.5;
+/// Velocities are whole numbers of 1/10,000 of the frame a second.
+const VELOCITY: f64 = 1e4;
 
 /// A track in a frame.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -36,7 +38,7 @@ pub(super) struct Track {
     pub(super) first_seen: i64,
     pub(super) last: Sight,
     pub(super) best: Sight,
-    /// Of the box's middle, in units of the frame a second.
+    /// Of the box's middle, in 1/10,000 of the frame a second.
     pub(super) velocity: [i32; 2],
     path: Path,
     pub(super) visits: Vec<Visit>,
@@ -66,11 +68,11 @@ impl Sight {
         self.units.map(|units| f64::from(units) / UNIT)
     }
 
-    fn write(&self, to: &mut Writer, near: &Near) {
+    pub(super) fn write(&self, to: &mut Writer, near: &Near) {
         to.signed(near.epoch as i64 - self.epoch as i64);
         to.signed((near.seq as i64).wrapping_sub(self.seq as i64));
         to.signed(near.at - self.at);
-        to.number(self.track);
+        to.signed((near.track as i64).wrapping_sub(self.track as i64));
         to.number(self.class_id.into());
         to.number(self.label.into());
         to.number(self.confidence.into());
@@ -78,19 +80,11 @@ impl Sight {
         [x_min, y_min, x_max - x_min, y_max - y_min].into_iter().for_each(|units| to.signed(units.into()));
     }
 
-    pub(super) fn write_alone(&self, to: &mut Writer) {
-        self.write(to, &Near::default());
-    }
-
-    pub(super) fn read_alone(from: &mut Reader<'_>) -> Result<Self, StateError> {
-        Self::read(from, &Near::default())
-    }
-
-    fn read(from: &mut Reader<'_>, near: &Near) -> Result<Self, StateError> {
+    pub(super) fn read(from: &mut Reader<'_>, near: &Near) -> Result<Self, StateError> {
         let epoch = (near.epoch as i64).checked_sub(from.signed()?).ok_or(StateError::Torn)?;
         let seq = (near.seq as i64).wrapping_sub(from.signed()?);
         let at = near.at.checked_sub(from.signed()?).ok_or(StateError::Torn)?;
-        let track = from.number()?;
+        let track = (near.track as i64).wrapping_sub(from.signed()?) as u64;
         let (class_id, label, confidence) = (from.small()?, from.small()?, from.small()?);
         let [x, y, w, h] =
             [from.small_signed()?, from.small_signed()?, from.small_signed()?, from.small_signed()?];
@@ -107,6 +101,14 @@ pub(super) struct Near {
     pub(super) epoch: u64,
     pub(super) seq: u64,
     pub(super) at: i64,
+    pub(super) track: u64,
+}
+
+impl Near {
+    /// What belongs to a track is near its last sight.
+    fn of(sight: &Sight) -> Self {
+        Self { epoch: sight.epoch, seq: sight.seq, at: sight.at, track: sight.track }
+    }
 }
 
 impl Track {
@@ -133,8 +135,8 @@ impl Track {
         if seconds > 0.0 {
             let weight = seconds / (seconds + MEMORY_S);
             let middle = |sight: &Sight| {
-                let [x_min, y_min, x_max, y_max] = sight.units.map(f64::from);
-                [(x_min + x_max) / 2.0, (y_min + y_max) / 2.0]
+                let [x_min, y_min, x_max, y_max] = sight.fractions();
+                [(x_min + x_max) / 2.0 * VELOCITY, (y_min + y_max) / 2.0 * VELOCITY]
             };
             let (was, is) = (middle(&before), middle(&sight));
             for axis in 0..2 {
@@ -154,7 +156,7 @@ impl Track {
     /// Where its box would be by now.
     pub(super) fn expected(&self, at: i64) -> [f64; 4] {
         let seconds = (at - self.last.at) as f64 / 1e3;
-        let [dx, dy] = self.velocity.map(|velocity| f64::from(velocity) / UNIT * seconds);
+        let [dx, dy] = self.velocity.map(|velocity| f64::from(velocity) / VELOCITY * seconds);
         let [x_min, y_min, x_max, y_max] = self.last.fractions();
         [x_min + dx, y_min + dy, x_max + dx, y_max + dy]
     }
@@ -168,7 +170,9 @@ impl Track {
         to.number(self.key.1);
         to.flag(self.muted);
         to.signed(near.at - self.first_seen);
-        self.last.write(to, near);
+        let key = Near { track: self.key.1, ..*near };
+        self.last.write(to, &key);
+        let near = &Near::of(&self.last);
         self.best.write(to, near);
         self.velocity.into_iter().for_each(|velocity| to.signed(velocity.into()));
         to.number(self.path.stride);
@@ -176,9 +180,9 @@ impl Track {
         to.count(self.path.points.len());
         self.path.points.iter().flatten().for_each(|value| to.number((*value).into()));
         to.count(self.visits.len());
-        self.visits.iter().for_each(|visit| visit.write(to));
+        self.visits.iter().for_each(|visit| visit.write(to, near));
         to.count(self.crossings.len());
-        self.crossings.iter().for_each(|crossing| crossing.write(to));
+        self.crossings.iter().for_each(|crossing| crossing.write(to, near));
     }
 
     pub(super) fn read(from: &mut Reader<'_>, near: &Near) -> Result<Self, StateError> {
@@ -186,16 +190,18 @@ impl Track {
         let key = (u64::try_from(epoch).map_err(|_| StateError::Torn)?, from.number()?);
         let muted = from.flag()?;
         let first_seen = near.at.checked_sub(from.signed()?).ok_or(StateError::Torn)?;
-        let (last, best) = (Sight::read(from, near)?, Sight::read(from, near)?);
+        let last = Sight::read(from, &Near { track: key.1, ..*near })?;
+        let near = &Near::of(&last);
+        let best = Sight::read(from, near)?;
         let velocity = [from.small_signed()?, from.small_signed()?];
         let (stride, sights) = (from.number()?, from.number()?);
         let count = from.count()?;
         let points =
             (0..count).map(|_| Ok([from.small()?, from.small()?])).collect::<Result<_, StateError>>()?;
         let count = from.count()?;
-        let visits = (0..count).map(|_| Visit::read(from)).collect::<Result<_, _>>()?;
+        let visits = (0..count).map(|_| Visit::read(from, near)).collect::<Result<_, _>>()?;
         let count = from.count()?;
-        let crossings = (0..count).map(|_| Crossing::read(from)).collect::<Result<_, _>>()?;
+        let crossings = (0..count).map(|_| Crossing::read(from, near)).collect::<Result<_, _>>()?;
         let path = Path { stride: stride.max(1), sights, points };
         Ok(Self { key, muted, first_seen, last, best, velocity, path, visits, crossings })
     }

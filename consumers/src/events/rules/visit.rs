@@ -2,7 +2,7 @@
 
 use super::codec::{Reader, StateError, Writer};
 use super::names::Name;
-use super::track::Sight;
+use super::track::{Near, Sight};
 
 /// A change counts once it is so far from the border, in heights of the frame…
 pub(super) const FAR: f64 = 0.005;
@@ -97,31 +97,42 @@ impl Visit {
         Some(Change::Dwelled { after })
     }
 
-    pub(super) fn write(&self, to: &mut Writer) {
+    /// Three flags in a byte: a camera may have thousands of visits.
+    pub(super) fn write(&self, to: &mut Writer, near: &Near) {
         to.number(self.zone.into());
-        to.option(self.entered, |to, at| to.signed(at));
-        to.flag(self.dwelled);
-        to.option(self.pending.as_ref(), |to, sight| sight.write_alone(to));
+        let flags = [self.entered.is_some(), self.dwelled, self.pending.is_some()];
+        to.number(flags.iter().rev().fold(0, |all, flag| all << 1 | u64::from(*flag)));
+        if let Some(entered) = self.entered {
+            to.signed(near.at - entered);
+        }
+        if let Some(pending) = &self.pending {
+            pending.write(to, near);
+        }
     }
 
-    pub(super) fn read(from: &mut Reader<'_>) -> Result<Self, StateError> {
-        Ok(Self {
-            zone: from.small()?,
-            entered: from.option(Reader::signed)?,
-            dwelled: from.flag()?,
-            pending: from.option(Sight::read_alone)?,
-        })
+    pub(super) fn read(from: &mut Reader<'_>, near: &Near) -> Result<Self, StateError> {
+        let zone = from.small()?;
+        let flags = from.number()?;
+        if flags > 7 {
+            return Err(StateError::Torn);
+        }
+        let entered = match flags & 1 {
+            0 => None,
+            _ => Some(near.at.checked_sub(from.signed()?).ok_or(StateError::Torn)?),
+        };
+        let pending = if flags & 4 == 0 { None } else { Some(Sight::read(from, near)?) };
+        Ok(Self { zone, entered, dwelled: flags & 2 != 0, pending })
     }
 }
 
 impl Crossing {
-    pub(super) fn write(&self, to: &mut Writer) {
+    pub(super) fn write(&self, to: &mut Writer, near: &Near) {
         to.number(self.line.into());
         to.flag(self.is_forward);
-        self.sight.write_alone(to);
+        self.sight.write(to, near);
     }
 
-    pub(super) fn read(from: &mut Reader<'_>) -> Result<Self, StateError> {
-        Ok(Self { line: from.small()?, is_forward: from.flag()?, sight: Sight::read_alone(from)? })
+    pub(super) fn read(from: &mut Reader<'_>, near: &Near) -> Result<Self, StateError> {
+        Ok(Self { line: from.small()?, is_forward: from.flag()?, sight: Sight::read(from, near)? })
     }
 }
