@@ -7,8 +7,10 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 mod consume;
 mod registration;
+mod tail;
 pub(crate) use consume::*;
 pub(crate) use registration::*;
+pub(crate) use tail::*;
 
 #[derive(Parser, Debug)]
 #[command(name = "sightline", version, about, long_about = None, max_term_width = 110, propagate_version = true)]
@@ -50,6 +52,8 @@ pub(crate) enum Command {
     Registry(RegistryArgs),
     /// What becomes of detections
     Consume(ConsumeArgs),
+    /// What is going by: events, detections, statuses
+    Tail(TailArgs),
     /// Registered cameras: add, list, change, move, watch them
     Camera(CameraArgs),
     /// The pods that run cameras

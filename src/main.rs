@@ -5,9 +5,11 @@ mod client;
 mod config;
 mod consume;
 mod exit;
+mod happened;
 mod kafka;
 mod registry;
 mod screen;
+mod tail;
 mod topics;
 
 #[cfg(feature = "pipeline")]
@@ -17,7 +19,7 @@ mod cameras;
 #[cfg(feature = "pipeline")]
 mod detect;
 #[cfg(feature = "pipeline")]
-mod happened;
+mod happening;
 #[cfg(feature = "pipeline")]
 mod kept;
 #[cfg(feature = "pipeline")]
@@ -81,6 +83,7 @@ fn run(command: Command, log: LogFormat) -> Outcome {
         Command::Probe(args) => probe::run(&args),
         Command::Registry(args) => registry::run(args),
         Command::Consume(args) => consume::run(args),
+        Command::Tail(args) => tail::run(&args),
         Command::Camera(args) => client::camera(args),
         Command::Pods(args) => client::pods(&args),
         Command::Completions(args) => {

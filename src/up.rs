@@ -24,7 +24,7 @@ use crate::kept::Kept;
 use crate::pipeline::{decoder_threads, keys, pod};
 use crate::serve::{self, Service, Share, Work};
 use crate::table::Table;
-use crate::{cameras, happened, kafka, model};
+use crate::{cameras, happening, kafka, model};
 
 pub(crate) fn run(args: UpArgs, log: LogFormat) -> Outcome {
     let WhatToRun { inputs, cameras: file, model: model_path } = what_to_run(&args)?;
@@ -100,7 +100,7 @@ pub(crate) fn run(args: UpArgs, log: LogFormat) -> Outcome {
         let (settings, topics) = (&settings, &topics);
         let keeping = kept.map(|kept| scope.spawn(move || keep(&kept, settings, topics, &service.shutdown)));
         let consuming = scope.spawn(|| consume(settings, topics, consumer, &service.shutdown));
-        let showing = scope.spawn(|| happened::show(settings, topics, log, &service.shutdown));
+        let showing = scope.spawn(|| happening::show(settings, topics, log, &service.shutdown));
         let registering =
             registry.map(|(registry, _)| scope.spawn(|| register(registry, settings, topics, service)));
         let outcome = serve::run(service, work, |shutdown| table.run(shutdown));

@@ -215,6 +215,26 @@ fn the_events_of_the_sample_are_what_truly_happened() {
         println!("{id}: {} rows, all of them as they truly were", found.len());
     }
     drop(consumer);
+
+    // What went by, for people and for scripts.
+    let tail = |more: &[&str]| {
+        let mut args =
+            vec!["tail", "--kafka", &broker.bootstrap, "--since", "earliest", "--camera", "camera-0"];
+        args.extend(more);
+        let mut tail = Sightline::piped(command(&args));
+        let lines = tail.lines(50);
+        tail.signal("TERM");
+        lines
+    };
+    let is_of_it = |line: &String| line.contains("camera-0") && !line.contains("camera-1");
+    let text = tail(&["events", "--output", "text"]);
+    assert!(text.iter().all(is_of_it) && text.iter().any(|line| line.contains("line_crossed")), "{text:?}");
+    for (what, schema) in [("events", "event/1"), ("detections", "frame/1")] {
+        let lines = tail(&[what]);
+        let values: Vec<Value> = lines.iter().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert!(values.iter().all(|value| value["camera"] == "camera-0"), "{lines:?}");
+        assert!(values.iter().any(|value| value["schema"] == schema), "{lines:?}");
+    }
 }
 
 fn count(rows: &[Row], row: &Row) -> usize {

@@ -34,7 +34,7 @@ pub(crate) struct ConsumerArgs {
     pub(crate) from: From,
 }
 
-fn from(text: &str) -> Result<From, String> {
+pub(crate) fn from(text: &str) -> Result<From, String> {
     match text {
         "earliest" => Ok(From::Earliest),
         "latest" => Ok(From::Latest),

@@ -71,7 +71,24 @@ pub struct Sightline {
 
 impl Sightline {
     pub fn spawn(mut command: Command) -> Self {
-        command.stderr(Stdio::piped()).stdout(Stdio::null());
+        command.stdout(Stdio::null());
+        Self::piped_as(command)
+    }
+
+    /// One whose output is read by [`Self::lines`].
+    pub fn piped(mut command: Command) -> Self {
+        command.stdout(Stdio::piped());
+        Self::piped_as(command)
+    }
+
+    /// The next lines of its output.
+    pub fn lines(&mut self, count: usize) -> Vec<String> {
+        let out = self.child.stdout.take().expect("its output is piped");
+        BufReader::new(out).lines().take(count).map(Result::unwrap).collect()
+    }
+
+    fn piped_as(mut command: Command) -> Self {
+        command.stderr(Stdio::piped());
         let mut child = command.spawn().expect("sightline starts");
         let stderr = Arc::new(Mutex::new(String::new()));
         let (pipe, kept) = (child.stderr.take().expect("a pipe"), stderr.clone());

@@ -13,6 +13,7 @@ use rdkafka::topic_partition_list::Offset;
 use super::config::{KafkaSettings, code_of};
 use super::fault::{FaultKind, KafkaFault};
 use super::link::{Link, LinkContext};
+use super::reader::From;
 
 /// One wait for a record while reading to an end.
 const LOOK: Duration = Duration::from_millis(50);
@@ -86,6 +87,16 @@ pub struct Tail {
 impl Tail {
     /// Asks where the topics are and begins to read. A topic that is missing is `FaultKind::UnknownTopic`.
     pub fn open(settings: &KafkaSettings, topics: &[&str], timeout: Duration) -> Result<Self, KafkaFault> {
+        Self::open_at(settings, topics, From::Earliest, timeout)
+    }
+
+    /// The same, from somewhere else than the beginning.
+    pub fn open_at(
+        settings: &KafkaSettings,
+        topics: &[&str],
+        from: From,
+        timeout: Duration,
+    ) -> Result<Self, KafkaFault> {
         let mut config = settings.client_config();
         config
             .set("group.id", "sightline-view")
@@ -113,8 +124,12 @@ impl Tail {
                     .map_err(|error| fault(&error))?;
             }
         }
+        begin_at(&consumer, &mut assignment, from, timeout).map_err(|error| fault(&error))?;
         consumer.assign(&assignment).map_err(|error| fault(&error))?;
-        let behind = ends_of(settings, "read_committed", &partitions, timeout)?;
+        let behind = match from {
+            From::Latest => Ends::default(),
+            From::Earliest | From::Time(_) => ends_of(settings, "read_committed", &partitions, timeout)?,
+        };
         let topics = topics.iter().map(|topic| (*topic).to_owned()).collect();
         Ok(Self { consumer, settings: settings.clone(), topics, partitions, behind })
     }
@@ -209,6 +224,29 @@ impl Tail {
         let sentence =
             format!("{} could not be read to the end within {} s", self.topics.join(", "), timeout.as_secs());
         KafkaFault::new(FaultKind::Unreachable, sentence)
+    }
+}
+
+/// Where each partition is to be read from.
+fn begin_at(
+    consumer: &BaseConsumer<LinkContext>,
+    assignment: &mut TopicPartitionList,
+    from: From,
+    timeout: Duration,
+) -> Result<(), KafkaError> {
+    match from {
+        From::Earliest => Ok(()),
+        From::Latest => assignment.set_all_offsets(Offset::End),
+        From::Time(time) => {
+            assignment.set_all_offsets(Offset::Offset(time.max(0)))?;
+            let found = consumer.offsets_for_times(assignment.clone(), timeout)?;
+            for at in found.elements() {
+                // Nothing that young: what comes from now on.
+                let offset = if at.offset() == Offset::Invalid { Offset::End } else { at.offset() };
+                assignment.set_partition_offset(at.topic(), at.partition(), offset)?;
+            }
+            Ok(())
+        }
     }
 }
 
