@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use prometheus_client::registry::Registry as Prometheus;
-use sightline_consumers::runner::Metrics;
 use sightline_pipeline::secrets::Secrets;
 use sightline_pipeline::source;
 use sightline_pipeline::topology::FleetOptions;
@@ -18,7 +17,7 @@ use sightline_service::shutdown::{Cause, Shutdown};
 use sightline_service::uri_policy::UriPolicy;
 
 use crate::cli::{LogFormat, UpArgs};
-use crate::consume::{Place, events};
+use crate::consume::{CountedEvents, Place, events};
 use crate::exit::{Failure, Outcome};
 use crate::kept::Kept;
 use crate::pipeline::{decoder_threads, keys, pod};
@@ -39,7 +38,7 @@ pub(crate) fn run(args: UpArgs, log: LogFormat) -> Outcome {
     let registering = !args.once;
     let (service, (registry, consumer)) = Service::start_with(&args.http, |prometheus, shutdown| {
         let registry = registering.then(|| registry(&args, prometheus, shutdown)).transpose()?;
-        Ok((registry, Arc::new(Metrics::register(prometheus, EVENTS))))
+        Ok((registry, CountedEvents::register(prometheus, EVENTS)))
     })?;
     let topics = kafka::topics(&args.settings);
     let (embedded, settings) = match &args.kafka {
@@ -99,7 +98,7 @@ pub(crate) fn run(args: UpArgs, log: LogFormat) -> Outcome {
         let service = &service;
         let (settings, topics) = (&settings, &topics);
         let keeping = kept.map(|kept| scope.spawn(move || keep(&kept, settings, topics, &service.shutdown)));
-        let consuming = scope.spawn(|| consume(settings, topics, consumer, &service.shutdown));
+        let consuming = scope.spawn(|| consume(settings, topics, &consumer, &service.shutdown));
         let showing = scope.spawn(|| happening::show(settings, topics, log, &service.shutdown));
         let registering =
             registry.map(|(registry, _)| scope.spawn(|| register(registry, settings, topics, service)));
@@ -160,10 +159,15 @@ fn register(registry: Registry, settings: &KafkaSettings, topics: &Topics, servi
 }
 
 /// Events, as they happen. Its own readiness is not that of the cameras.
-fn consume(settings: &KafkaSettings, topics: &Topics, metrics: Arc<Metrics>, shutdown: &Shutdown) -> Outcome {
+fn consume(
+    settings: &KafkaSettings,
+    topics: &Topics,
+    counted: &CountedEvents,
+    shutdown: &Shutdown,
+) -> Outcome {
     let health = Health::new(&["kafka"]);
     let on = Place { settings, topics, health: &health, shutdown };
-    let outcome = events(&on, EVENTS, From::Earliest, metrics);
+    let outcome = events(on, EVENTS, From::Earliest, counted);
     shutdown.set(Cause::Finished);
     outcome
 }

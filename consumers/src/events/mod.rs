@@ -1,5 +1,6 @@
 //! `detections` → `events`: what happened, exactly.
 
+mod metrics;
 mod outlet;
 pub mod rules;
 
@@ -10,6 +11,7 @@ use std::time::{Duration, Instant};
 use sightline_schema::{Event, Topics};
 use sightline_service::kafka::{Batch, DeadLetters, KafkaSettings, Partition, Reader, Record};
 
+pub use self::metrics::Happened;
 use self::outlet::Outlet;
 use self::rules::{PartitionState, Seen, Taken, UnreadableRecord};
 use crate::checkpoint::Checkpoints;
@@ -29,6 +31,7 @@ pub struct Events {
     outlet: Outlet,
     dead_letters: DeadLetters,
     metrics: Arc<Metrics>,
+    counted: Arc<Happened>,
     held: BTreeMap<Partition, Held>,
     /// Since the last checkpoint.
     records: usize,
@@ -51,7 +54,7 @@ impl Events {
         settings: &KafkaSettings,
         topics: &Topics,
         (consumer, process): (&str, &str),
-        metrics: Arc<Metrics>,
+        (metrics, counted): (Arc<Metrics>, Arc<Happened>),
     ) -> Result<Self, WorkError> {
         Ok(Self {
             topic: topics.detections(),
@@ -59,6 +62,7 @@ impl Events {
             outlet: Outlet::new(settings, topics)?,
             dead_letters: DeadLetters::new(settings, topics.dead_letter())?,
             metrics,
+            counted,
             held: BTreeMap::new(),
             records: 0,
             last: Instant::now(),
@@ -104,7 +108,7 @@ impl Events {
             }
         }
         for event in self.happened.drain(..) {
-            self.metrics.happened(event.kind);
+            self.counted.count(event.kind);
             self.outlet.send(&event)?;
         }
         Ok(())

@@ -7,18 +7,12 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
-use sightline_schema::EventType;
 use sightline_service::kafka::{Batch, Partition, Record};
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Of {
     topic: String,
     partition: i32,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Kind {
-    r#type: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -66,7 +60,6 @@ pub struct Metrics {
     records: Counter,
     bytes: Counter,
     passed_over: Family<Why, Counter>,
-    happened: Family<Kind, Counter>,
     lag: Family<Of, Gauge>,
     age: Family<Of, Gauge<f64, std::sync::atomic::AtomicU64>>,
     pub(crate) begun_anew: Counter,
@@ -75,18 +68,13 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// All series are of one consumer: its name is a label of each.
     pub fn register(registry: &mut Registry, consumer: &str) -> Self {
         let metrics = Self::default();
         // A series that is there from the beginning shows its first increase.
         for reason in PassedOver::ALL {
             drop(metrics.passed_over.get_or_create(&Why { reason: reason.as_str() }));
         }
-        for kind in EventType::ALL {
-            drop(metrics.happened.get_or_create(&Kind { r#type: kind.as_str() }));
-        }
-        let registry = registry.sub_registry_with_prefix("sightline_consumer");
-        let registry = registry.sub_registry_with_label(("consumer".into(), consumer.to_owned().into()));
+        let registry = of_consumer(registry, consumer);
         registry.register("records", "Records read", metrics.records.clone());
         registry.register("bytes", "Bytes read: keys, values, headers", metrics.bytes.clone());
         registry.register(
@@ -94,7 +82,6 @@ impl Metrics {
             "Records that were read and not acted on, by reason",
             metrics.passed_over.clone(),
         );
-        registry.register("events", "Events written, by type", metrics.happened.clone());
         registry.register("lag_records", "Records that lie behind what was taken", metrics.lag.clone());
         registry.register(
             "data_age_seconds",
@@ -119,10 +106,6 @@ impl Metrics {
         self.passed_over.get_or_create(&Why { reason: reason.as_str() }).inc();
     }
 
-    pub fn happened(&self, kind: EventType) {
-        self.happened.get_or_create(&Kind { r#type: kind.as_str() }).inc();
-    }
-
     pub(super) fn taken(&self, batch: &Batch, last: &Record<'_>) {
         self.records.inc_by(batch.len() as u64);
         self.bytes.inc_by(batch.bytes() as u64);
@@ -141,6 +124,12 @@ impl Metrics {
         self.lag.remove(&of(partition));
         self.age.remove(&of(partition));
     }
+}
+
+/// Where the series of one consumer are registered: its name is a label of each.
+pub fn of_consumer<'r>(registry: &'r mut Registry, consumer: &str) -> &'r mut Registry {
+    let registry = registry.sub_registry_with_prefix("sightline_consumer");
+    registry.sub_registry_with_label(("consumer".into(), consumer.to_owned().into()))
 }
 
 fn of((topic, partition): &Partition) -> Of {
