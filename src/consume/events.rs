@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use prometheus_client::registry::Registry as Prometheus;
-use sightline_consumers::events::{Events, Happened};
+use sightline_consumers::events::{Events, EventsOutlet, Happened};
 use sightline_consumers::runner::{Metrics, Runner};
 use sightline_service::kafka::{From, ReaderOptions};
 
@@ -50,7 +50,9 @@ pub(crate) fn work(on: Place<'_>, consumer: &str, from: From, counted: &Counted)
     };
     let process = process();
     let runner = Runner { settings, options, health, part: "kafka", shutdown, metrics: Arc::clone(metrics) };
-    let make =
-        || Events::new(settings, topics, (consumer, &process), (Arc::clone(metrics), Arc::clone(happened)));
+    let make = || {
+        let outlet = EventsOutlet::new(settings, topics, Arc::clone(happened))?;
+        Events::new(settings, topics, (consumer, &process), outlet, Arc::clone(metrics))
+    };
     runner.run(make).map_err(Failure::failed)
 }

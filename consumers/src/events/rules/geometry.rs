@@ -1,17 +1,11 @@
 //! Sides, steps, zones and distances, in fractions of the frame.
 
-/// Whole numbers of 1/100,000 of the frame, as boxes travel.
-pub(super) const UNIT: f64 = 1e5;
-
 /// A point as fractions of the frame.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct P {
     pub(super) x: f64,
     pub(super) y: f64,
 }
-
-/// `x_min, y_min, x_max, y_max` in [`UNIT`]s.
-pub(super) type BoxUnits = [i32; 4];
 
 fn cross(from: P, to: P, p: P) -> f64 {
     (to.x - from.x) * (p.y - from.y) - (to.y - from.y) * (p.x - from.x)

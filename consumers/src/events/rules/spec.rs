@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use sightline_schema::{Anchor, Point, SpecRecord};
 
-use super::codec::{Reader, StateError, Writer};
 use super::geometry::P;
 use super::names::{Name, Names};
+use crate::codec::{Reader, StateError, Writer};
 
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Spec {

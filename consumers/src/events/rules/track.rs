@@ -2,10 +2,11 @@
 
 use sightline_schema::Anchor;
 
-use super::codec::{Reader, StateError, Writer};
-use super::geometry::{BoxUnits, P, UNIT};
+use super::geometry::P;
 use super::names::Name;
 use super::visit::{Crossing, Visit};
+use crate::codec::{Reader, StateError, Writer};
+use crate::seen::{BoxUnits, UNIT};
 
 /// Points of a path.
 const POINTS: usize = 8;

@@ -1,8 +1,8 @@
 //! A track and a zone, a track and a line: what is settled, and what is pending.
 
-use super::codec::{Reader, StateError, Writer};
 use super::names::Name;
 use super::track::{Near, Sight};
+use crate::codec::{Reader, StateError, Writer};
 
 /// A change counts once it is so far from the border, in heights of the frame…
 pub(super) const FAR: f64 = 0.005;
