@@ -10,3 +10,4 @@ pub mod events;
 pub mod partition;
 pub mod runner;
 pub mod seen;
+pub mod store;

@@ -146,6 +146,12 @@ struct Track {
 }
 
 impl<'a> FrameView<'a> {
+    /// Label and confidence, in 1/10,000, of every detection.
+    pub(crate) fn labels(&self) -> impl Iterator<Item = (&str, u16)> {
+        let sights = self.sights.iter().map(|sight| (&*sight.label, sight.confidence));
+        sights.chain(self.others.iter().map(|(label, confidence)| (&**label, *confidence)))
+    }
+
     fn parse(value: &'a [u8]) -> Result<Self, UnreadableRecord> {
         let wrong = |why: String| UnreadableRecord::Frame(why);
         let frame: Frame<'a> = serde_json::from_slice(value).map_err(|error| wrong(error.to_string()))?;

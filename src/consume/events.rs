@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use prometheus_client::registry::Registry as Prometheus;
 use sightline_consumers::events::{Events, EventsOutlet, Happened};
-use sightline_consumers::runner::{Metrics, Runner};
+use sightline_consumers::runner::{Families, Metrics, Runner};
 use sightline_service::kafka::{From, ReaderOptions};
 
 use super::{MOST_BYTES, Place, Process, process};
@@ -15,7 +15,8 @@ use crate::registry::wait_for_topics;
 pub(super) fn run(args: &ConsumerArgs) -> Outcome {
     let mut process = Process::begin(args, &["kafka"])?;
     let consumer = process.name("events");
-    let counted = Counted::register(&mut process.prometheus, &consumer);
+    let families = Families::register(&mut process.prometheus);
+    let counted = Counted::register(&mut process.prometheus, &families, &consumer);
     process.run(|on| work(on, &consumer, args.from, &counted))
 }
 
@@ -26,11 +27,9 @@ pub(crate) struct Counted {
 }
 
 impl Counted {
-    pub(crate) fn register(prometheus: &mut Prometheus, consumer: &str) -> Self {
-        Self {
-            metrics: Arc::new(Metrics::register(prometheus, consumer)),
-            happened: Arc::new(Happened::register(prometheus, consumer)),
-        }
+    pub(crate) fn register(prometheus: &mut Prometheus, families: &Families, consumer: &str) -> Self {
+        let happened = Arc::new(Happened::register(prometheus, consumer));
+        Self { metrics: families.of(consumer), happened }
     }
 }
 

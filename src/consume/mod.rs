@@ -1,6 +1,7 @@
 //! `sightline consume …`: what becomes of detections. A file per consumer; what their processes have in common is here.
 
 mod events;
+mod store;
 
 use prometheus_client::registry::Registry as Prometheus;
 use sightline_schema::Topics;
@@ -11,6 +12,8 @@ use sightline_service::shutdown::Shutdown;
 
 #[cfg(feature = "pipeline")]
 pub(crate) use self::events::{Counted as CountedEvents, work as events};
+#[cfg(feature = "pipeline")]
+pub(crate) use self::store::{Store, StoreConsumer};
 use crate::cli::{ConsumeArgs, Consumer, ConsumerArgs};
 use crate::exit::{Failure, Outcome};
 use crate::kafka;
@@ -21,6 +24,7 @@ const MOST_BYTES: usize = 32 * 1024 * 1024;
 pub(crate) fn run(args: ConsumeArgs) -> Outcome {
     match args.consumer {
         Consumer::Events(args) => events::run(&args),
+        Consumer::Store(args) => store::run(&args),
     }
 }
 

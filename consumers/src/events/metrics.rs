@@ -6,29 +6,33 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::registry::Registry;
 use sightline_schema::EventType;
 
-use crate::runner::of_consumer;
-
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Kind {
+    consumer: String,
     r#type: &'static str,
 }
 
 /// Events written, by type.
-#[derive(Default)]
-pub struct Happened(Family<Kind, Counter>);
+pub struct Happened {
+    consumer: String,
+    written: Family<Kind, Counter>,
+}
 
 impl Happened {
     pub fn register(registry: &mut Registry, consumer: &str) -> Self {
-        let happened = Self::default();
+        let happened = Self { consumer: consumer.to_owned(), written: Family::default() };
         // A series that is there from the beginning shows its first increase.
-        for kind in EventType::ALL {
-            drop(happened.0.get_or_create(&Kind { r#type: kind.as_str() }));
-        }
-        of_consumer(registry, consumer).register("events", "Events written, by type", happened.0.clone());
+        EventType::ALL.into_iter().for_each(|kind| drop(happened.written.get_or_create(&happened.of(kind))));
+        let registry = registry.sub_registry_with_prefix("sightline_events");
+        registry.register("written", "Events written, by type", happened.written.clone());
         happened
     }
 
     pub(super) fn count(&self, kind: EventType) {
-        self.0.get_or_create(&Kind { r#type: kind.as_str() }).inc();
+        self.written.get_or_create(&self.of(kind)).inc();
+    }
+
+    fn of(&self, kind: EventType) -> Kind {
+        Kind { consumer: self.consumer.clone(), r#type: kind.as_str() }
     }
 }

@@ -14,7 +14,7 @@ use sightline_service::kafka::{
 };
 use sightline_service::shutdown::Shutdown;
 
-pub use self::metrics::{Metrics, PassedOver, of_consumer};
+pub use self::metrics::{Families, Metrics, OfConsumer, PassedOver};
 
 /// One wait for a step.
 const LOOK: Duration = Duration::from_millis(100);
