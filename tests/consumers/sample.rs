@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
+use sightline_schema::Event;
 
 use crate::chance::setting;
 use crate::kafka::Kafka;
@@ -101,8 +102,9 @@ fn the_rows_are_the_events(events: &BTreeMap<String, Value>, database: &Postgres
         .map(|row| (row["id"].as_str().unwrap().to_owned(), row))
         .collect();
     assert_eq!(rows.len(), events.len());
-    for (id, event) in events {
-        assert_eq!(&rows[id], event, "{id}");
+    let event = |value: &Value| serde_json::from_value::<Event>(value.clone()).unwrap();
+    for (id, wanted) in events {
+        assert_eq!(event(&rows[id]), event(wanted), "{id}");
     }
     let ended: Vec<_> = events.values().filter(|event| event["type"] == "track_ended").collect();
     assert_eq!(database.query("SELECT count(*) FROM tracks"), ended.len().to_string());
