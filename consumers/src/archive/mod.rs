@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use sightline_service::health::Health;
-use sightline_service::kafka::{Batch, Partition, Reader, Record};
+use sightline_service::kafka::{Batch, Partition, Reader, Record, fault_point};
 use sightline_service::shutdown::Shutdown;
 
 use self::batch::{MOST_FILES, Open, Source};
@@ -183,6 +183,7 @@ impl Archive {
         if !announcements.is_empty() && !self.writing.commit(reader, announcements)? {
             return Ok(());
         }
+        fault_point("archive-announced");
         for partition in partitions {
             let Some(held) = self.held.get_mut(partition) else { continue };
             let announced = held.announced.take();

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use futures_util::StreamExt as _;
 use sightline_service::backoff::Backoff;
 use sightline_service::health::Condition;
-use sightline_service::kafka::{Partition, Reader};
+use sightline_service::kafka::{Partition, Reader, fault_point};
 use tokio::runtime::Runtime;
 
 use super::Options;
@@ -136,6 +136,7 @@ impl Writing {
         let is_done = |pending: &&Pending| pending.files.is_empty();
         let done: Vec<_> = self.pending.iter().filter(is_done).map(Pending::place).collect();
         if !done.is_empty() {
+            fault_point("archive-written");
             let next = done.iter().map(|(partition, next)| (partition, *next, String::new())).collect();
             if self.commit(reader, next)? {
                 self.metrics.commits.inc();
@@ -203,6 +204,7 @@ impl Writing {
                 return Ok((batch, file.path.clone()));
             }
             store.write(file).await?;
+            fault_point("archive-file");
             counted.seconds.observe(began.elapsed().as_secs_f64());
             counted.written(kind, file.bytes.len());
             Ok((batch, file.path.clone()))

@@ -248,3 +248,77 @@ impl<'de> Deserialize<'de> for Fields<'de> {
         deserializer.deserialize_map(Each)
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic)]
+mod tests {
+    use super::*;
+
+    const FRAME: &str = r#"{"schema":"frame/1","camera":"gate-3","epoch":1827,"seq":7,"captured_at":"2026-11-23T18:40:12.033Z",
+        "pts_us":1,"width":2,"height":2,"detections":[{"class_id":0,"label":"a","confidence":0.5,"box":[0,0,1,1]}]}"#;
+
+    fn frame<'r, 'a>(row: &'r Row<'a>) -> &'r Frame<'a> {
+        match &row.content {
+            Content::Frame(frame) => frame,
+            Content::Raw(_, why) => panic!("{why}"),
+            _ => panic!("no frame"),
+        }
+    }
+
+    fn raw(value: &str, header: Option<&str>) -> String {
+        match Row::read(Some(value.as_bytes()), header).content {
+            Content::Raw(bytes, why) => {
+                assert_eq!(bytes, value.as_bytes());
+                why
+            }
+            _ => panic!("{value} can be read"),
+        }
+    }
+
+    #[test]
+    fn a_frame_is_borrowed_from_its_record() {
+        let row = Row::read(Some(FRAME.as_bytes()), Some("frame/1"));
+        assert_eq!((row.epoch, row.at, &row.rest), (Some(1827), Some(1_795_459_212_033_000), &None));
+        assert!(matches!(row.camera, Some(Cow::Borrowed("gate-3"))));
+        assert!(matches!(frame(&row).detections[0].label, Cow::Borrowed("a")));
+    }
+
+    #[test]
+    fn what_is_not_known_is_in_rest_with_the_text_that_it_had() {
+        let more = FRAME.replace("\"pts_us\"", "\"more\":{\"a\":1.50},\"pts_us\"");
+        let row = Row::read(Some(more.as_bytes()), Some("frame/1"));
+        assert_eq!((frame(&row).seq, row.rest.as_deref()), (7, Some(r#"{"more":{"a":1.50}}"#)));
+
+        let within = FRAME.replace("\"label\"", "\"mask\":[1],\"label\"");
+        let row = Row::read(Some(within.as_bytes()), None);
+        assert_eq!(frame(&row).detections.len(), 1);
+        let rest: Value = serde_json::from_str(row.rest.as_deref().unwrap()).unwrap();
+        assert_eq!(rest["detections"][0]["mask"], serde_json::json!([1]));
+        assert_eq!(rest.as_object().unwrap().len(), 1);
+    }
+
+    #[test]
+    fn another_schema_is_kept_whole_and_dated_where_it_says_a_time() {
+        let gap = r#"{"schema":"gap/1","camera":"a","epoch":3,"before":{"seq":0,"captured_at":"1970-01-01T00:00:01Z"},"frames":null}"#;
+        let row = Row::read(Some(gap.as_bytes()), Some("gap/1"));
+        assert_eq!((row.schema.as_deref(), row.camera.as_deref(), row.epoch), (Some("gap/1"), Some("a"), Some(3)));
+        assert_eq!(row.at, Some(1_000_000));
+        let rest = r#"{"before":{"seq":0,"captured_at":"1970-01-01T00:00:01Z"},"frames":null}"#;
+        assert_eq!(row.rest.as_deref(), Some(rest));
+        // What should be a number and is none stays where it is seen.
+        let odd = Row::read(Some(br#"{"schema":"x/1","epoch":"three"}"#), None);
+        assert_eq!((odd.epoch, odd.rest.as_deref()), (None, Some(r#"{"epoch":"three"}"#)));
+    }
+
+    #[test]
+    fn what_can_not_be_read_is_kept_as_it_came() {
+        assert!(raw("no JSON", Some("frame/1")).contains("line 1"));
+        assert!(raw("", None).contains("EOF"));
+        assert!(raw(&FRAME.replace("\"seq\":7", "\"seq\":NaN"), Some("frame/1")).contains("line 1"));
+        assert!(raw(&FRAME.replace("\"seq\":7,", ""), Some("frame/1")).contains("seq"));
+        assert!(raw(&FRAME.replace("\"seq\":7", "\"seq\":99999999999999999999"), None).contains("integer"));
+        assert!(raw(r#"{"a":1,"a":2}"#, None).contains("twice"));
+        assert!(raw("[1]", None).contains("a JSON object"));
+        assert!(matches!(Row::read(None, None).content, Content::Tombstone));
+    }
+}

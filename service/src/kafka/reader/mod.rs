@@ -110,8 +110,6 @@ impl Reader {
             // Said, since the default will change, and then the broker sets the time-outs.
             .set("group.protocol", "classic")
             .set("partition.assignment.strategy", "cooperative-sticky")
-            .set("session.timeout.ms", SESSION.as_millis().to_string())
-            .set("heartbeat.interval.ms", "1000")
             .set("enable.auto.commit", "false")
             .set("enable.auto.offset.store", "false")
             .set("isolation.level", "read_committed")
@@ -119,6 +117,12 @@ impl Reader {
             // Three times what may be under way is read ahead at most.
             .set("queued.max.messages.kbytes", (options.most_bytes / 1024 * 2).max(1024).to_string())
             .set("auto.offset.reset", if options.from == From::Latest { "latest" } else { "earliest" });
+        let session = SESSION.as_millis().to_string();
+        for (key, value) in [("session.timeout.ms", session.as_str()), ("heartbeat.interval.ms", "1000")] {
+            if config.get(key).is_none() {
+                config.set(key, value);
+            }
+        }
         let (sender, steps) = mpsc::channel();
         let link = LinkContext { link: Link::new(settings.bootstrap()) };
         let under_way = Arc::new(AtomicUsize::new(0));
