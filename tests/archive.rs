@@ -262,11 +262,7 @@ fn a_full_disk_loses_nothing() {
     };
     produce(&scene.kafka.bootstrap, DETECTIONS, &detections);
     let to = disk.path().join("archive");
-    let mut command = scene.command(to.to_str().unwrap(), &["--topics", "detections"]);
-    let mut archive = Sightline::spawn({
-        command.arg("--roll-records=100000");
-        command
-    });
+    let mut archive = Sightline::spawn(scene.command(to.to_str().unwrap(), &["--topics", "detections"]));
     let said = archive.wait_for_line("No space left on device");
     assert!(said.contains("make room"), "{said}");
     let http = archive.http();

@@ -138,10 +138,10 @@ if files:
     db.execute("SET TimeZone = 'UTC'")
     is_events = "event" in topic
     times = ("at", "first_seen", "last_seen") if is_events else ("captured_at",)
-    replace = ", ".join(f"epoch_us({name}) AS {name}" for name in times)
+    replace = ", ".join(f'epoch_us("{name}") AS "{name}"' for name in times)
     more = (", CASE WHEN best IS NULL THEN NULL ELSE struct_insert(struct_pack(epoch := best.epoch, seq := best.seq, "
             "confidence := best.confidence, x_min := best.x_min, y_min := best.y_min, x_max := best.x_max, "
-            "y_max := best.y_max), at := epoch_us(best.at)) END AS best" if is_events else "")
+            "y_max := best.y_max), \"at\" := epoch_us(best.\"at\")) END AS best" if is_events else "")
     found = db.execute(
         f"SELECT * REPLACE (epoch_ms(timestamp) AS timestamp, {replace}{more}) "
         f"FROM read_parquet('{pattern}', hive_partitioning = true)")

@@ -301,7 +301,10 @@ mod tests {
     fn another_schema_is_kept_whole_and_dated_where_it_says_a_time() {
         let gap = r#"{"schema":"gap/1","camera":"a","epoch":3,"before":{"seq":0,"captured_at":"1970-01-01T00:00:01Z"},"frames":null}"#;
         let row = Row::read(Some(gap.as_bytes()), Some("gap/1"));
-        assert_eq!((row.schema.as_deref(), row.camera.as_deref(), row.epoch), (Some("gap/1"), Some("a"), Some(3)));
+        assert_eq!(
+            (row.schema.as_deref(), row.camera.as_deref(), row.epoch),
+            (Some("gap/1"), Some("a"), Some(3))
+        );
         assert_eq!(row.at, Some(1_000_000));
         let rest = r#"{"before":{"seq":0,"captured_at":"1970-01-01T00:00:01Z"},"frames":null}"#;
         assert_eq!(row.rest.as_deref(), Some(rest));
