@@ -116,77 +116,103 @@ fn what_was_produced_is_what_is_read_back() {
         assert_eq!(sum("sightline_consumer_archive_bytes_total", &[of]), found.bytes as f64);
         println!("{topic}: {found:?}");
     }
+    print!("{}", archived::query(&scene.root()));
     archive.signal("TERM");
     let (status, said) = archive.wait();
     assert!(status.success(), "{said}");
     assert!(said.contains("is kept as it came, in the column raw"), "{said}");
 }
 
-/// Two processes over both topics, killed at random moments while records come.
+/// Where a batch is announced, a file of it is written, all are.
+const POINTS: [&str; 3] = ["archive-announced", "archive-file", "archive-written"];
+
+/// Two processes over both topics, killed at random moments and at the worst ones, and the broker once, while records come.
 #[test]
 fn processes_that_are_killed_leave_each_record_once() {
     let _stage = stage();
-    let scene = Scene::start();
+    let mut scene = Scene::start();
     let mut chance = Chance::by("ARCHIVE_SEED");
-    let kills = setting("ARCHIVE_KILLS", 12);
+    let kills = setting("ARCHIVE_KILLS", 14);
     let (detections, events) = messages(&mut chance, 8000);
-    let start = || scene.archive(&[]);
-    let mut archives = [start(), start()];
+    let start = |scene: &Scene, point: Option<&str>| {
+        let mut command = scene.command(scene.root().to_str().unwrap(), &[]);
+        point.into_iter().for_each(|point| drop(command.env("SIGHTLINE_STOP_AT", point)));
+        Sightline::spawn(command)
+    };
+    let mut archives = [start(&scene, None), start(&scene, None)];
     let begun = Instant::now();
-    std::thread::scope(|scope| {
+    let mut said = String::new();
+    let bootstrap = scene.kafka.bootstrap.clone();
+    std::thread::scope(|threads| {
         let over = Duration::from_secs(kills * 2);
-        let (to, from) = (&scene.kafka.bootstrap, &detections);
-        let playing = scope.spawn(move || archived::play(to, DETECTIONS, from, over));
-        let from = &events;
-        let also = scope.spawn(move || archived::play(to, EVENTS, from, over));
+        let playing = [(DETECTIONS, &detections), (EVENTS, &events)].map(|(topic, records)| {
+            let to = &bootstrap;
+            threads.spawn(move || archived::play(to, topic, records, over))
+        });
         for kill in 0..kills {
             std::thread::sleep(Duration::from_millis(400 + chance.below(2600) as u64));
             let who = chance.below(2);
             println!("{:>5.1} s: process {who} is killed ({kill})", begun.elapsed().as_secs_f64());
             archives[who].signal("KILL");
-            archives[who] = start();
+            // Each second one stops by itself at such a point, and stays so until it is killed.
+            let point = (kill % 2 == 0).then(|| POINTS[chance.below(3)]);
+            said += &std::mem::replace(&mut archives[who], start(&scene, point)).stderr();
+            if kill == kills / 2 {
+                println!("{:>5.1} s: the broker is killed", begun.elapsed().as_secs_f64());
+                scene.kafka.kill9();
+                scene.kafka.start_again();
+            }
         }
-        playing.join().unwrap();
-        also.join().unwrap();
+        playing.map(|playing| playing.join().unwrap());
     });
+    // One of them may stand still.
+    archives.iter_mut().for_each(|archive| said += &std::mem::replace(archive, start(&scene, None)).stderr());
     scene.wait_until_done(&[DETECTIONS, EVENTS]);
+    archives.iter().for_each(|archive| said += &archive.stderr());
+    let repeats = said.matches("the same is made again").count();
     for topic in [DETECTIONS, EVENTS] {
         let found = scene.verify(&scene.root(), topic);
-        println!("{topic}, after {kills} kills: {found:?}");
+        println!("{topic}, after {kills} kills and {repeats} batches made again: {found:?}");
     }
+    assert!(repeats > 0, "nothing died where it matters");
 }
 
 /// A process that sleeps past its session at the worst moments, and goes on when another has taken over.
 #[test]
 fn processes_that_sleep_and_wake_leave_each_record_once() {
+    sleep_at_the_worst_moments(false);
+}
+
+/// The same, and it dies as soon as it wakes: it can take nothing back.
+#[test]
+fn processes_that_wake_and_die_leave_each_record_once() {
+    sleep_at_the_worst_moments(true);
+}
+
+fn sleep_at_the_worst_moments(dies: bool) {
     let _stage = stage();
     let mut chance = Chance::by("ARCHIVE_SEED");
-    for point in ["archive-announced", "archive-file", "archive-written"] {
-        for dies in [false, true] {
-            let scene = Scene::start();
-            let (detections, _) = messages(&mut chance, 2000);
-            produce(&scene.kafka.bootstrap, DETECTIONS, &detections[..1000]);
-            let to = scene.root();
-            let mut command = scene.command(to.to_str().unwrap(), &["--topics", "detections"]);
-            let sleeper = Sightline::spawn({
-                command.env("SIGHTLINE_STOP_AT", point);
-                command
-            });
-            wait_for("it to sleep", || {
-                sleeper.stderr().contains(&format!("stopped at {point}")).then_some(())
-            });
-            let _other = scene.archive(&["--topics", "detections"]);
-            scene.wait_until_done(&[DETECTIONS]);
-            sleeper.signal(if dies { "KILL" } else { "CONT" });
-            produce(&scene.kafka.bootstrap, DETECTIONS, &detections[1000..]);
-            scene.wait_until_done(&[DETECTIONS]);
-            if !dies {
-                // It is a member again, and has said that it was none.
-                wait_for("it to begin anew", || sleeper.stderr().contains("partitions come").then_some(()));
-            }
-            let found = scene.verify(&to, DETECTIONS);
-            println!("{point}, {}: {found:?}", if dies { "then killed" } else { "then awake" });
+    for point in POINTS {
+        let scene = Scene::start();
+        let (detections, _) = messages(&mut chance, 2000);
+        produce(&scene.kafka.bootstrap, DETECTIONS, &detections[..1000]);
+        let to = scene.root();
+        let mut command = scene.command(to.to_str().unwrap(), &["--topics", "detections"]);
+        command.env("SIGHTLINE_STOP_AT", point);
+        let sleeper = Sightline::spawn(command);
+        wait_for("it to sleep", || sleeper.stderr().contains(&format!("stopped at {point}")).then_some(()));
+        let other = scene.archive(&["--topics", "detections"]);
+        scene.wait_until_done(&[DETECTIONS]);
+        assert!(other.stderr().contains("the same is made again"), "{}", other.stderr());
+        sleeper.signal("CONT");
+        if dies {
+            std::thread::sleep(Duration::from_millis(chance.below(30) as u64));
+            sleeper.signal("KILL");
         }
+        produce(&scene.kafka.bootstrap, DETECTIONS, &detections[1000..]);
+        scene.wait_until_done(&[DETECTIONS]);
+        let found = scene.verify(&to, DETECTIONS);
+        println!("{point}, {}: {found:?}", if dies { "then killed" } else { "then awake" });
     }
 }
 

@@ -274,22 +274,29 @@ pub struct Found {
 pub fn verify(bootstrap: &str, root: &Path, topic: &str) -> Found {
     let expected = tempfile::NamedTempFile::new().unwrap();
     dump(bootstrap, topic, expected.path());
+    let read = python("read.py", &[root, topic.as_ref(), expected.path()]);
+    let found: Value = serde_json::from_str(&read).unwrap();
+    let number = |name: &str| found[name].as_u64().unwrap();
+    Found { files: number("files"), bytes: number("bytes"), rows: number("rows"), raw: number("raw") }
+}
+
+/// Runs the queries of the handbook; each finds something.
+pub fn query(root: &Path) -> String {
+    python("queries.py", &[root, &Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/OPERATIONS.md")])
+}
+
+fn python(script: &str, args: &[&Path]) -> String {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     let python = here.join(".deps/archive-readers/bin/python");
     assert!(
         python.exists(),
         "this test reads by DuckDB and pandas: run scripts/setup.sh test (make test does)"
     );
-    let read = Command::new(python)
-        .arg(here.join("tests/archive/read.py"))
-        .args([root.as_os_str(), topic.as_ref(), expected.path().as_os_str()])
-        .output()
-        .unwrap();
-    let said = String::from_utf8_lossy(&read.stderr);
-    assert!(read.status.success(), "{topic}: {}\n{said}", String::from_utf8_lossy(&read.stdout));
-    let found: Value = serde_json::from_slice(&read.stdout).unwrap();
-    let number = |name: &str| found[name].as_u64().unwrap();
-    Found { files: number("files"), bytes: number("bytes"), rows: number("rows"), raw: number("raw") }
+    let ended =
+        Command::new(python).arg(here.join("tests/archive").join(script)).args(args).output().unwrap();
+    let (out, said) = (String::from_utf8_lossy(&ended.stdout), String::from_utf8_lossy(&ended.stderr));
+    assert!(ended.status.success(), "{script} {args:?}: {out}\n{said}");
+    out.into_owned()
 }
 
 /// All that is in a topic, a JSON object a line.

@@ -78,3 +78,55 @@ pub(super) trait Rows: Send {
     /// Gives them away, and begins anew.
     fn take(&mut self) -> Result<RecordBatch, ArrowError>;
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
+
+    use super::*;
+
+    const GOLDEN: [&str; 6] = [
+        include_str!("../../../../schema/golden/frame-1.json"),
+        include_str!("../../../../schema/golden/event-1.json"),
+        include_str!("../../../../schema/golden/gap-1.json"),
+        include_str!("../../../../schema/golden/spec-1.json"),
+        include_str!("../../../../schema/golden/stream-1.json"),
+        include_str!("../../../../schema/golden/tick-1.json"),
+    ];
+
+    #[test]
+    fn whatever_comes_becomes_a_row() {
+        let mut rng = StdRng::seed_from_u64(7);
+        for kind in [Kind::Detections, Kind::Events] {
+            let mut rows = kind.rows("t", 3);
+            let mut raw = 0;
+            for n in 0..6000 {
+                let mut value = GOLDEN[n % 6].trim_end().as_bytes().to_vec();
+                for _ in 0..n / 6 % 4 {
+                    let at = rng.random_range(0..value.len());
+                    match rng.random_range(0..3) {
+                        0 => value[at] = rng.random(),
+                        1 => value.insert(at, b"{}[],:\"1eN"[rng.random_range(0..10)]),
+                        _ => drop(value.remove(at)),
+                    }
+                }
+                let header = [None, Some("frame/1"), Some("event/1"), Some("gap/1")][rng.random_range(0..4)];
+                let row = Row::read(Some(&value), header);
+                let is_raw = matches!(row.content, Content::Raw(..));
+                let is_json = serde_json::from_slice::<serde_json::Value>(&value).is_ok();
+                assert!(is_raw || is_json);
+                assert!(n / 6 % 4 > 0 || !is_raw, "{}", String::from_utf8_lossy(&value));
+                raw += usize::from(is_raw);
+                let value = Some(value.as_slice());
+                let record =
+                    Record { offset: n as i64, timestamp_ms: 1, key: Some(b"gate-3"), value, schema: header };
+                rows.push(&record, &row);
+            }
+            let batch = rows.take().unwrap();
+            assert_eq!((batch.num_rows(), batch.schema()), (6000, kind.schema()));
+            assert!(raw > 1000, "{raw}");
+            assert_eq!((rows.len(), rows.bytes()), (0, 0));
+        }
+    }
+}
