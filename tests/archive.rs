@@ -136,7 +136,9 @@ fn processes_that_are_killed_leave_each_record_once() {
     let (detections, events) = messages(&mut chance, 8000);
     let start = |scene: &Scene, point: Option<&str>| {
         let mut command = scene.command(scene.root().to_str().unwrap(), &[]);
-        point.into_iter().for_each(|point| drop(command.env("SIGHTLINE_STOP_AT", point)));
+        if let Some(point) = point {
+            command.env("SIGHTLINE_STOP_AT", point);
+        }
         Sightline::spawn(command)
     };
     let mut archives = [start(&scene, None), start(&scene, None)];
@@ -163,7 +165,7 @@ fn processes_that_are_killed_leave_each_record_once() {
                 scene.kafka.start_again();
             }
         }
-        playing.map(|playing| playing.join().unwrap());
+        playing.into_iter().for_each(|playing| playing.join().unwrap());
     });
     // One of them may stand still.
     archives.iter_mut().for_each(|archive| said += &std::mem::replace(archive, start(&scene, None)).stderr());

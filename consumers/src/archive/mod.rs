@@ -267,9 +267,9 @@ impl Work for Archive {
         let all = reader.is_waited_for() || self.options.shutdown.is_set();
         let due = self.due(all);
         if due.is_empty() {
-            self.writing.attempt(reader)?
+            self.writing.attempt(reader)?;
         } else {
-            self.write(&due, reader)?
+            self.write(&due, reader)?;
         }
         self.options.counted.open(self.options.kind, self.memory() + self.writing.bytes());
         Ok(())

@@ -277,7 +277,7 @@ impl Store {
                 } else if is_part && age().is_some_and(|age| age > LEFT_BEHIND) {
                     match std::fs::remove_file(&path) {
                         Ok(()) => {
-                            tracing::info!(file = %path.display(), "removed what a process that died had begun")
+                            tracing::info!(file = %path.display(), "removed what a process that died had begun");
                         }
                         Err(error) => tracing::warn!(file = %path.display(), %error, "can't be removed"),
                     }

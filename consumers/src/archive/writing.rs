@@ -91,7 +91,7 @@ impl Writing {
     }
 
     pub(super) fn is_due(&self) -> bool {
-        !(self.pending.is_empty() && self.is_proven) && !self.is_waiting()
+        (!self.pending.is_empty() || !self.is_proven) && !self.is_waiting()
     }
 
     pub(super) fn bytes(&self) -> usize {

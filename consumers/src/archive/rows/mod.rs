@@ -114,8 +114,9 @@ mod tests {
                 let header = [None, Some("frame/1"), Some("event/1"), Some("gap/1")][rng.random_range(0..4)];
                 let row = Row::read(Some(&value), header);
                 let is_raw = matches!(row.content, Content::Raw(..));
-                let is_json = serde_json::from_slice::<serde_json::Value>(&value).is_ok();
-                assert!(is_raw || is_json);
+                // By its grammar: a number that is beyond any type is kept as the text that it is.
+                let is_json = serde_json::from_slice::<&serde_json::value::RawValue>(&value).is_ok();
+                assert!(is_raw || is_json, "{}", String::from_utf8_lossy(&value));
                 assert!(n / 6 % 4 > 0 || !is_raw, "{}", String::from_utf8_lossy(&value));
                 raw += usize::from(is_raw);
                 let value = Some(value.as_slice());
