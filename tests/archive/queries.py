@@ -10,6 +10,6 @@ text = open(page, encoding="utf-8").read()
 (queries,) = re.findall(r"```sql\n(.*?)```", text[text.index("## The archive"):], re.DOTALL)
 for query in queries.split(";\n"):
     if query.strip():
-        rows = duckdb.sql(query.replace("site-a", root)).fetchmany(3)
+        rows = duckdb.connect().execute(query.replace("site-a", root)).fetchmany(3)
         print(rows[:1])
         assert rows, f"finds nothing: {query}"
