@@ -17,7 +17,6 @@ use chance::{Chance, setting};
 use kafka::{Kafka, KafkaKind};
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
-use rdkafka::message::Message as _;
 use sightline::{Sightline, output, wait_for};
 use sightline_schema::FrameResult;
 
