@@ -81,3 +81,27 @@ if ! cmp -s "$list" "$deps/installed.txt"; then
     "$deps/bin/pip" install -q --disable-pip-version-check --no-deps --require-hashes --only-binary :all: -r "$list"
     cp "$list" "$deps/installed.txt"
 fi
+
+list=$root/scripts/archive-readers.txt
+deps=$root/.deps/archive-readers
+if ! cmp -s "$list" "$deps/installed.txt"; then
+    echo "fetching DuckDB and pandas for the tests"
+    rm -rf "$deps"
+    python3 -m venv "$deps"
+    "$deps/bin/pip" install -q --disable-pip-version-check --no-deps --require-hashes --only-binary :all: -r "$list"
+    cp "$list" "$deps/installed.txt"
+fi
+
+# A real S3 server, Apache-2.0.
+version=v1.8.0
+deps=$root/.deps/versitygw
+if [ "$(cat "$deps/version" 2>/dev/null)" != "$version" ]; then
+    command -v go >/dev/null || {
+        echo "No Go here, and the tests' S3 server wants it. Install it (https://go.dev/dl), then run this again." >&2
+        exit 1
+    }
+    echo "building an S3 server for the tests"
+    mkdir -p "$deps"
+    GOBIN=$deps GOFLAGS=-trimpath go install "github.com/versity/versitygw/cmd/versitygw@$version"
+    echo "$version" >"$deps/version"
+fi

@@ -50,6 +50,11 @@ pub trait Work {
     /// Whether enough was taken, or time has passed, to commit.
     fn is_due(&self) -> bool;
 
+    /// Whether no more can be taken for now, because what was taken can't be made durable.
+    fn is_full(&self) -> bool {
+        false
+    }
+
     /// Makes what was taken durable, then commits it. Where others wait for partitions (`Reader::is_waited_for`) it may give
     /// up: they will do it again.
     fn commit(&mut self, reader: &Reader) -> Result<(), WorkError>;
@@ -103,7 +108,9 @@ impl Runner<'_> {
                 told = Some(Instant::now());
                 self.tell(&run);
             }
-            if let Some(step) = run.reader.next(LOOK)? {
+            if run.work.is_full() && !run.reader.is_waited_for() {
+                self.shutdown.wait_timeout(LOOK);
+            } else if let Some(step) = run.reader.next(LOOK)? {
                 run.step(step)?;
             }
             if run.work.is_due() {

@@ -26,7 +26,7 @@ pub use fault::{FaultKind, KafkaFault};
 pub use link::LinkState;
 pub use member::{Held, Member, SESSION};
 pub use producer::{Delivered, LINGER_MS, LOW_LATENCY_LINGER_MS, OnDelivery, Producer, Refused, SendError};
-pub use reader::{Answer, Batch, From, Partition, Position, Reader, ReaderOptions, Record, Step};
+pub use reader::{Answer, Batch, Committed, From, Partition, Position, Reader, ReaderOptions, Record, Step};
 pub use snapshot::read_partitions;
 pub use tail::{Ends, Tail, Tailed};
 pub use topics::{Change, Cluster, Difference, Report, Size, apply, check, cluster, require};

@@ -15,12 +15,10 @@ use rdkafka::topic_partition_list::Offset;
 use rdkafka::{ClientContext, Statistics, TopicPartitionList};
 
 use super::batch::Batch;
-use super::{Answer, From, Partition, Step};
+use super::{ASK, Answer, From, Partition, Step};
 use crate::kafka::fault::{FaultKind, KafkaFault};
 use crate::kafka::link::LinkContext;
 
-/// How long one question for offsets may take.
-const ASK: Duration = Duration::from_secs(10);
 /// A work that is asked to let go and has not is spoken of this often.
 const SAY_AGAIN: Duration = Duration::from_secs(10);
 /// A batch goes on its way at this size at the latest.
