@@ -2,6 +2,7 @@
 //!
 //! One folder per consumer; what reads Kafka for all of them is `runner`.
 
+pub mod alerts;
 pub mod checkpoint;
 pub mod events;
 pub mod runner;

@@ -2,6 +2,7 @@
 //! backoff. Threads, not async: what is async inside a library stays behind a blocking call here.
 
 pub mod backoff;
+pub mod files;
 pub mod health;
 pub mod http;
 pub mod kafka;

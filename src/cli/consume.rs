@@ -1,10 +1,12 @@
 //! The flags of `sightline consume`.
 
+use std::path::PathBuf;
+
 use clap::{Args, Subcommand};
 use sightline_schema::Timestamp;
 use sightline_service::kafka::From;
 
-use super::{HttpArgs, KafkaArgs};
+use super::{HttpArgs, KafkaArgs, KafkaSettingsArgs};
 
 #[derive(Args, Debug)]
 pub(crate) struct ConsumeArgs {
@@ -16,6 +18,8 @@ pub(crate) struct ConsumeArgs {
 pub(crate) enum Consumer {
     /// Detections become events: lines crossed, zones entered and left, tracks and cameras that come and go
     Events(ConsumerArgs),
+    /// Events that rules are about go to Alertmanagers and signed webhooks
+    Alerts(Box<AlertsArgs>),
 }
 
 /// What all consumers are told.
@@ -31,6 +35,30 @@ pub(crate) struct ConsumerArgs {
     pub(crate) group: Option<String>,
     /// Where a group begins that has committed nothing: earliest, latest, or a time (2026-11-23T18:00:00Z)
     #[arg(long, value_name = "WHERE", default_value = "earliest", requires = "group", env = "SIGHTLINE_FROM", value_parser = from)]
+    pub(crate) from: From,
+}
+
+/// What `consume alerts` is told.
+#[derive(Args, Debug, Clone)]
+pub(crate) struct AlertsArgs {
+    /// Who is told of what: a YAML file (docs/ALERTS.md)
+    #[arg(long, value_name = "FILE", env = "SIGHTLINE_RULES")]
+    pub(crate) rules: PathBuf,
+    /// Only says whether the rules and the files they name can be used
+    #[arg(long)]
+    pub(crate) check: bool,
+    /// Kafka's bootstrap servers
+    #[arg(long, value_name = "HOST:PORT,…", required_unless_present = "check", env = "SIGHTLINE_KAFKA")]
+    pub(crate) kafka: Option<String>,
+    #[command(flatten)]
+    pub(crate) settings: KafkaSettingsArgs,
+    #[command(flatten)]
+    pub(crate) http: HttpArgs,
+    /// Tells beside the others, with offsets of its own under this name. Default: shares the work with all that have none
+    #[arg(long, value_name = "NAME", env = "SIGHTLINE_GROUP", value_parser = group)]
+    pub(crate) group: Option<String>,
+    /// Where a target begins that was never told: latest, earliest, or a time (2026-11-23T18:00:00Z)
+    #[arg(long, value_name = "WHERE", default_value = "latest", env = "SIGHTLINE_FROM", value_parser = from)]
     pub(crate) from: From,
 }
 

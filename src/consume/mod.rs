@@ -1,5 +1,6 @@
 //! `sightline consume …`: what becomes of detections. A file per consumer; what their processes have in common is here.
 
+mod alerts;
 mod events;
 
 use prometheus_client::registry::Registry as Prometheus;
@@ -21,6 +22,7 @@ const MOST_BYTES: usize = 32 * 1024 * 1024;
 pub(crate) fn run(args: ConsumeArgs) -> Outcome {
     match args.consumer {
         Consumer::Events(args) => events::run(&args),
+        Consumer::Alerts(args) => alerts::run(*args),
     }
 }
 

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rdkafka::config::RDKafkaLogLevel;
-use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext, Rebalance};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerContext, Rebalance};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Message as _};
 use rdkafka::topic_partition_list::Offset;
@@ -124,38 +124,40 @@ impl ReaderContext {
         self.is_waiting.store(false, Ordering::SeqCst);
     }
 
-    /// For a group that has committed nothing: where its time is.
-    fn find_the_time(&self, consumer: &BaseConsumer<Self>, assigned: &TopicPartitionList, time: i64) {
-        let found = (|| {
+    /// For a group that has committed nothing: finds where it begins, and commits that. Were it left to be found again, what
+    /// came between a first start and a second would be passed over.
+    fn begin_where_told(&self, consumer: &BaseConsumer<Self>, assigned: &TopicPartitionList) {
+        let begin = (|| {
             let committed = consumer.committed_offsets(assigned.clone(), ASK)?;
-            let mut times = TopicPartitionList::new();
-            for element in committed.elements() {
-                if element.offset() == Offset::Invalid {
-                    times.add_partition_offset(
-                        element.topic(),
-                        element.partition(),
-                        Offset::Offset(time.max(0)),
-                    )?;
-                }
+            let mut begin = TopicPartitionList::new();
+            let time = match self.from {
+                From::Earliest => return Ok(()),
+                From::Latest => None,
+                From::Time(time) => Some(Offset::Offset(time.max(0))),
+            };
+            for element in committed.elements().iter().filter(|element| element.offset() == Offset::Invalid) {
+                let at = time.unwrap_or(Offset::End);
+                begin.add_partition_offset(element.topic(), element.partition(), at)?;
             }
-            if times.count() == 0 {
-                return Ok(times);
+            if begin.count() == 0 {
+                return Ok(());
             }
-            let mut offsets = consumer.offsets_for_times(times, ASK)?;
-            for (topic, partition) in named(&offsets) {
-                // Nothing that young: what comes from now on.
-                let at = offsets.find_partition(&topic, partition).map(|at| at.offset());
+            if time.is_some() {
+                begin = consumer.offsets_for_times(begin, ASK)?;
+            }
+            for (topic, partition) in named(&begin) {
+                // The end, too, where nothing is that young.
+                let at = begin.find_partition(&topic, partition).map(|at| at.offset());
                 if !matches!(at, Some(Offset::Offset(_))) {
-                    offsets.set_partition_offset(&topic, partition, Offset::End)?;
+                    let (_, end) = consumer.fetch_watermarks(&topic, partition, ASK)?;
+                    begin.set_partition_offset(&topic, partition, Offset::Offset(end))?;
                 }
             }
-            consumer.seek_partitions(offsets, ASK)
+            consumer.commit(&begin, CommitMode::Sync)?;
+            consumer.seek_partitions(begin, ASK).map(drop)
         })();
-        if let Err(error) = found {
-            self.fail(KafkaFault::new(
-                FaultKind::Other,
-                format!("cannot find where to begin by the time: {error}"),
-            ));
+        if let Err(error) = begin {
+            self.fail(KafkaFault::new(FaultKind::Other, format!("cannot find where to begin: {error}")));
         }
     }
 }
@@ -214,8 +216,10 @@ impl ConsumerContext for ReaderContext {
     }
 
     fn post_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
-        if let (Rebalance::Assign(partitions), From::Time(time)) = (rebalance, self.from) {
-            let _ = catch_unwind(AssertUnwindSafe(|| self.find_the_time(consumer, partitions, time)));
+        if let Rebalance::Assign(partitions) = rebalance
+            && self.from != From::Earliest
+        {
+            let _ = catch_unwind(AssertUnwindSafe(|| self.begin_where_told(consumer, partitions)));
         }
     }
 }
