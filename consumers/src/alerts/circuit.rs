@@ -20,18 +20,20 @@ pub(super) struct Circuit {
     backoff: Backoff,
     /// How long a probe takes at most.
     probe: Duration,
+    probes: u64,
 }
 
 /// What an address is tried with, and reported by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Permit {
-    is_probe: bool,
+    /// Which one, of an open circuit.
+    probe: Option<u64>,
 }
 
 impl Circuit {
     pub(super) fn new(probe: Duration) -> Self {
         let backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(60));
-        Self { failures: 0, until: None, backoff, probe }
+        Self { failures: 0, until: None, backoff, probe, probes: 0 }
     }
 
     pub(super) fn is_open(&self) -> bool {
@@ -44,10 +46,14 @@ impl Circuit {
         if !left.is_zero() {
             return Err(left);
         }
-        let is_probe = self.is_open();
+        if !self.is_open() {
+            self.until = None;
+            return Ok(Permit { probe: None });
+        }
         // Until it reports, or has had the time to.
-        self.until = is_probe.then(|| now + self.probe);
-        Ok(Permit { is_probe })
+        self.until = Some(now + self.probe);
+        self.probes += 1;
+        Ok(Permit { probe: Some(self.probes) })
     }
 
     /// It answered, whatever it said.
@@ -64,8 +70,8 @@ impl Circuit {
         pause: Option<Duration>,
         rng: &mut impl Rng,
     ) {
-        // One that was under way when it opened says nothing new.
-        if self.is_open() && !permit.is_probe {
+        // One that was under way when it opened says nothing new; nor does a probe that was given up.
+        if self.is_open() && permit.probe != Some(self.probes) {
             return;
         }
         self.failures = self.failures.saturating_add(1);
@@ -102,9 +108,9 @@ mod tests {
         circuit.ask(then).unwrap_err();
         // A probe that never reported is not waited for for ever.
         let probe = circuit.ask(then + PROBE).unwrap();
-        assert!(circuit.ask(then + PROBE).is_err() && probe.is_probe);
+        assert!(circuit.ask(then + PROBE).is_err() && probe.probe.is_some());
         let again = circuit.ask(then + PROBE * 2).unwrap();
-        assert!(again.is_probe);
+        assert!(again.probe.is_some());
         circuit.succeeded();
         assert!(!circuit.is_open() && circuit.ask(then).is_ok() && circuit.ask(then).is_ok());
     }
@@ -136,9 +142,9 @@ mod tests {
                         Ok(permit) => {
                             let probes = under_way
                                 .iter()
-                                .filter(|(permit, at)| permit.is_probe && now < *at + PROBE)
+                                .filter(|(permit, at)| permit.probe.is_some() && now < *at + PROBE)
                                 .count();
-                            assert!(!permit.is_probe || probes == 0, "seed {seed}");
+                            assert!(permit.probe.is_none() || probes == 0, "seed {seed}");
                             under_way.push((permit, now));
                         }
                         Err(wait) => assert!(wait <= Duration::from_secs(60), "{wait:?}"),
@@ -148,7 +154,7 @@ mod tests {
                     // None takes longer than it may.
                     if now < at + PROBE && rng.random_bool(0.2) {
                         circuit.succeeded();
-                        under_way.retain(|(permit, _)| !permit.is_probe);
+                        under_way.retain(|(permit, _)| permit.probe.is_none());
                     } else {
                         circuit.failed(permit, now, None, &mut rng);
                     }

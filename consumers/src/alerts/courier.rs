@@ -87,7 +87,8 @@ struct State {
 impl Courier {
     /// Starts its lanes. `rules` are those that this target is told of.
     pub fn start(target: Target, rules: Vec<Rule>, metrics: Delivered) -> std::io::Result<Arc<Self>> {
-        let probe = target.timeout + Duration::from_secs(5);
+        // Members are asked in their turn.
+        let probe = target.timeout * target.members().len() as u32 + Duration::from_secs(5);
         let state = State {
             lanes: (0..target.parallel).map(|_| VecDeque::new()).collect(),
             waiting: 0,
