@@ -112,10 +112,16 @@ impl Scene {
         let patience = Duration::from_secs(30);
         let mut partitions = TopicPartitionList::new();
         partitions.add_partition_range(EVENTS, 0, PARTITIONS - 1);
-        let committed = asking.committed_offsets(partitions, patience).unwrap();
+        // A young broker does not know at once who coordinates the group.
+        let committed = wait_for("the offsets of the group", || {
+            asking.committed_offsets(partitions.clone(), patience).ok()
+        });
         let end = |partition| asking.fetch_watermarks(EVENTS, partition, patience).unwrap().1;
-        let at = |partition| committed.find_partition(EVENTS, partition).unwrap().offset().to_raw().unwrap();
-        ((0..PARTITIONS).map(end).sum(), (0..PARTITIONS).map(|partition| at(partition).max(0)).sum())
+        let at = |partition| {
+            let at = committed.find_partition(EVENTS, partition).unwrap().offset();
+            at.to_raw().unwrap_or_default().max(0)
+        };
+        ((0..PARTITIONS).map(end).sum(), (0..PARTITIONS).map(at).sum())
     }
 
     pub(crate) fn wait_until_done(&self, consumer: &str) {

@@ -335,6 +335,7 @@ impl Courier {
         let mut state = self.state();
         state.under_way -= 1;
         let (mut taken, mut later, mut refused) = (false, None, None);
+        let mut failed = Vec::new();
         for ((member, permit), attempt) in permits.into_iter().zip(attempts) {
             let address = self.target.members().get(member).map(ToString::to_string).unwrap_or_default();
             let said = |fault: &Fault| format!("target {}: {address} {fault}", self.target.name);
@@ -359,16 +360,20 @@ impl Courier {
                     circuit.failed(permit, now, pause, &mut rand::rng());
                     self.metrics.failed(&fault);
                     let why = said(&fault);
-                    match (was_open, circuit.is_open()) {
-                        (false, true) => {
-                            tracing::error!(
-                                "{why}; it failed again and again: from now on one probe at a time asks it"
-                            );
-                        }
-                        _ => tracing::warn!("{why}; what is for it waits, and is tried again"),
-                    }
+                    failed.push((why.clone(), !was_open && circuit.is_open()));
                     later = Some(why);
                 }
+            }
+        }
+        for (why, opened) in failed {
+            let then =
+                if taken { "another member took it" } else { "what is for it waits, and is tried again" };
+            if opened {
+                tracing::error!(
+                    "{why}; {then}; it failed again and again: from now on one probe at a time asks it"
+                );
+            } else {
+                tracing::warn!("{why}; {then}");
             }
         }
         self.metrics

@@ -138,7 +138,7 @@ impl Runner<'_> {
         }
         for (partition, place) in &run.held {
             let next = run.work.undone(partition).or(place.next);
-            let lag = next.and_then(|next| run.reader.lag(partition, next));
+            let lag = run.reader.lag(partition, next);
             self.metrics.lag(partition, lag);
         }
     }

@@ -39,6 +39,8 @@ pub(crate) struct ReaderContext {
     from: From,
     /// Where partitions end for a reader of what is committed.
     pub(super) ends: Mutex<HashMap<Partition, i64>>,
+    /// Where reading them began.
+    pub(super) begins: Mutex<HashMap<Partition, i64>>,
     fatal: Mutex<Option<KafkaFault>>,
 }
 
@@ -57,6 +59,7 @@ impl ReaderContext {
             is_waiting: AtomicBool::new(false),
             from,
             ends: Mutex::default(),
+            begins: Mutex::default(),
             fatal: Mutex::default(),
         }
     }
@@ -106,9 +109,9 @@ impl ReaderContext {
         if partitions.is_empty() {
             return;
         }
-        {
-            let mut ends = self.ends.lock().unwrap_or_else(PoisonError::into_inner);
-            ends.retain(|partition, _| !partitions.contains(partition));
+        for known in [&self.ends, &self.begins] {
+            let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
+            known.retain(|partition, _| !partitions.contains(partition));
         }
         let (sender, answered) = sync_channel(0);
         let answer = Answer { _sender: sender };
@@ -124,41 +127,57 @@ impl ReaderContext {
         self.is_waiting.store(false, Ordering::SeqCst);
     }
 
-    /// For a group that has committed nothing: finds where it begins, and commits that. Were it left to be found again, what
-    /// came between a first start and a second would be passed over.
-    fn begin_where_told(&self, consumer: &BaseConsumer<Self>, assigned: &TopicPartitionList) {
+    /// Finds where the partitions begin, so that their lag is known. A group that has committed nothing begins where it was
+    /// told to, and commits that: were it left to be found again, what came between a first start and a second would be
+    /// passed over.
+    fn begin(&self, consumer: &BaseConsumer<Self>, assigned: &TopicPartitionList) {
         let begin = (|| {
             let committed = consumer.committed_offsets(assigned.clone(), ASK)?;
             let mut begin = TopicPartitionList::new();
-            let time = match self.from {
-                From::Earliest => return Ok(()),
-                From::Latest => None,
-                From::Time(time) => Some(Offset::Offset(time.max(0))),
-            };
-            for element in committed.elements().iter().filter(|element| element.offset() == Offset::Invalid) {
-                let at = time.unwrap_or(Offset::End);
-                begin.add_partition_offset(element.topic(), element.partition(), at)?;
+            for element in committed.elements() {
+                let (topic, partition) = (element.topic(), element.partition());
+                match (element.offset(), self.from) {
+                    (Offset::Offset(offset), _) => self.begins_at(topic, partition, offset),
+                    (_, From::Earliest) => {
+                        self.begins_at(topic, partition, consumer.fetch_watermarks(topic, partition, ASK)?.0);
+                    }
+                    (_, From::Latest) => begin.add_partition_offset(topic, partition, Offset::End)?,
+                    (_, From::Time(time)) => {
+                        begin.add_partition_offset(topic, partition, Offset::Offset(time.max(0)))?;
+                    }
+                }
             }
             if begin.count() == 0 {
                 return Ok(());
             }
-            if time.is_some() {
+            if matches!(self.from, From::Time(_)) {
                 begin = consumer.offsets_for_times(begin, ASK)?;
             }
             for (topic, partition) in named(&begin) {
-                // The end, too, where nothing is that young.
                 let at = begin.find_partition(&topic, partition).map(|at| at.offset());
-                if !matches!(at, Some(Offset::Offset(_))) {
-                    let (_, end) = consumer.fetch_watermarks(&topic, partition, ASK)?;
-                    begin.set_partition_offset(&topic, partition, Offset::Offset(end))?;
-                }
+                let offset = match at {
+                    Some(Offset::Offset(offset)) => offset,
+                    // The end, too, where nothing is that young.
+                    _ => consumer.fetch_watermarks(&topic, partition, ASK)?.1,
+                };
+                begin.set_partition_offset(&topic, partition, Offset::Offset(offset))?;
+                self.begins_at(&topic, partition, offset);
             }
             consumer.commit(&begin, CommitMode::Sync)?;
             consumer.seek_partitions(begin, ASK).map(drop)
         })();
-        if let Err(error) = begin {
-            self.fail(KafkaFault::new(FaultKind::Other, format!("cannot find where to begin: {error}")));
+        match (begin, self.from) {
+            (Err(error), From::Earliest) => tracing::debug!(%error, "where partitions begin"),
+            (Err(error), _) => {
+                self.fail(KafkaFault::new(FaultKind::Other, format!("cannot find where to begin: {error}")))
+            }
+            (Ok(()), _) => {}
         }
+    }
+
+    fn begins_at(&self, topic: &str, partition: i32, offset: i64) {
+        let mut begins = self.begins.lock().unwrap_or_else(PoisonError::into_inner);
+        begins.insert((topic.to_owned(), partition), offset);
     }
 }
 
@@ -217,9 +236,9 @@ impl ConsumerContext for ReaderContext {
 
     fn post_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
         if let Rebalance::Assign(partitions) = rebalance
-            && self.from != From::Earliest
+            && partitions.count() > 0
         {
-            let _ = catch_unwind(AssertUnwindSafe(|| self.begin_where_told(consumer, partitions)));
+            let _ = catch_unwind(AssertUnwindSafe(|| self.begin(consumer, partitions)));
         }
     }
 }

@@ -176,9 +176,14 @@ impl Reader {
         }
     }
 
-    /// How many records of a partition lie behind `next`, by the last that a broker said (every 2 s).
-    pub fn lag(&self, partition: &Partition, next: i64) -> Option<i64> {
-        let ends = self.consumer.context().ends.lock().unwrap_or_else(PoisonError::into_inner);
+    /// How many records of a partition lie behind `next`, or behind where reading it began, by the last that a broker said
+    /// (every 2 s).
+    pub fn lag(&self, partition: &Partition, next: Option<i64>) -> Option<i64> {
+        let context = self.consumer.context();
+        let begins = context.begins.lock().unwrap_or_else(PoisonError::into_inner);
+        let next = next.or_else(|| begins.get(partition).copied())?;
+        drop(begins);
+        let ends = context.ends.lock().unwrap_or_else(PoisonError::into_inner);
         ends.get(partition).map(|end| (end - next).max(0))
     }
 
