@@ -90,8 +90,8 @@ fn consumers_that_are_killed_lose_nothing_and_keep_the_order_of_each_camera() {
     scene.flush();
     let all = cameras * each;
     let mut kills = 0;
-    for part in 1..=4 {
-        wait_for("some more to arrive", || (desk.taken().len() > all * part / 6).then_some(()));
+    for part in 1..=3 {
+        wait_for("some more to arrive", || (desk.taken().len() > all * part / 5).then_some(()));
         consumers[part % 2].signal("KILL");
         consumers[part % 2] = scene.consume_all(&rules);
         kills += 1;

@@ -20,7 +20,7 @@ pub(super) struct Bearer(Mutex<Watched<String>>);
 
 impl Signing {
     pub(super) fn open(path: PathBuf) -> Result<Self, String> {
-        let read = |path: &Path| in_file(path, |text| secrets(text));
+        let read = |path: &Path| in_file(path, secrets);
         Watched::open(path, read).map(|watched| Self(Mutex::new(watched)))
     }
 

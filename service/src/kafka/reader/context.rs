@@ -166,12 +166,12 @@ impl ReaderContext {
             consumer.commit(&begin, CommitMode::Sync)?;
             consumer.seek_partitions(begin, ASK).map(drop)
         })();
-        match (begin, self.from) {
-            (Err(error), From::Earliest) => tracing::debug!(%error, "where partitions begin"),
-            (Err(error), _) => {
-                self.fail(KafkaFault::new(FaultKind::Other, format!("cannot find where to begin: {error}")))
+        if let Err(error) = begin {
+            if self.from == From::Earliest {
+                tracing::debug!(%error, "where partitions begin");
+            } else {
+                self.fail(KafkaFault::new(FaultKind::Other, format!("cannot find where to begin: {error}")));
             }
-            (Ok(()), _) => {}
         }
     }
 
