@@ -155,7 +155,8 @@ fn fault(error: &Error) -> Fault {
             | ErrorKind::BrokenPipe => Fault::Broken(error.kind().to_string()),
             // rustls' errors come inside those of reading and writing; they show no data.
             ErrorKind::InvalidData => Fault::Tls(error.to_string()),
-            kind => Fault::Unreachable(kind.to_string()),
+            // What the system says: of the connection, not of what went over it.
+            _ => Fault::Unreachable(error.to_string()),
         },
         // Its text may hold what was answered.
         Error::Protocol(_) => Fault::Broken("no valid HTTP".to_owned()),
