@@ -74,7 +74,7 @@ fn consumers_that_are_killed_lose_nothing_and_keep_the_order_of_each_camera() {
     let desk = Receiver::start(|request, times| {
         let seq = request.json()["event"]["seq"].as_u64().unwrap();
         std::thread::sleep(Duration::from_millis(2));
-        match (seq % 50, times) {
+        match (seq % 150, times) {
             (7, 0) => Way::Cut,
             (23, 0) => busy(""),
             (41, 0) => busy("Retry-After: 1\r\n"),
@@ -89,9 +89,10 @@ fn consumers_that_are_killed_lose_nothing_and_keep_the_order_of_each_camera() {
     }
     scene.flush();
     let all = cameras * each;
-    let mut kills = 0;
+    let (mut kills, begun) = (0, Instant::now());
     for part in 1..=3 {
         wait_for("some more to arrive", || (desk.taken().len() > all * part / 5).then_some(()));
+        println!("{:>5.1} s: consumer {} is killed", begun.elapsed().as_secs_f64(), part % 2);
         consumers[part % 2].signal("KILL");
         consumers[part % 2] = scene.consume_all(&rules);
         kills += 1;
@@ -113,7 +114,11 @@ fn consumers_that_are_killed_lose_nothing_and_keep_the_order_of_each_camera() {
     for (camera, seqs) in first {
         assert!(seqs.is_sorted(), "{camera}: {seqs:?}");
     }
-    println!("{all} events, {kills} kills, {} arrived twice", taken.len() - all);
+    println!(
+        "{:>5.1} s: {all} events, {kills} kills, {} arrived twice",
+        begun.elapsed().as_secs_f64(),
+        taken.len() - all
+    );
     for consumer in &consumers {
         assert_no_secret("its log", &consumer.stderr());
     }
