@@ -107,7 +107,7 @@ pub(super) mod tests {
             (Rule { min_confidence: Some(0.8741), ..usual.clone() }, true),
             (Rule { min_confidence: Some(0.88), ..usual.clone() }, false),
             (Rule { hours: hours("22:00", "06:00"), ..usual.clone() }, true),
-            (Rule { hours: hours("06:00", "22:00"), ..usual.clone() }, false),
+            (Rule { hours: hours("06:00", "22:00"), ..usual }, false),
         ];
         for (rule, matches) in cases {
             assert_eq!(rule.matches(&event()), matches, "{rule:?}");
