@@ -20,7 +20,6 @@ pub mod auth;
 mod balance;
 mod desk;
 mod evening;
-mod files;
 mod loads;
 mod metrics;
 mod pools;

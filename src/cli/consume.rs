@@ -8,7 +8,7 @@ use sightline_schema::Timestamp;
 use sightline_service::database::DatabaseSettings;
 use sightline_service::kafka::From;
 
-use super::{HttpArgs, KafkaArgs, size};
+use super::{HttpArgs, KafkaArgs, KafkaSettingsArgs, size};
 use crate::exit::Failure;
 
 #[derive(Args, Debug)]
@@ -25,6 +25,8 @@ pub(crate) enum Consumer {
     Store(StoreArgs),
     /// Detections and events become Parquet files in a directory or an object store, each record once
     Archive(ArchiveArgs),
+    /// Events that rules are about go to Alertmanagers and signed webhooks
+    Alerts(Box<AlertsArgs>),
 }
 
 #[derive(Args, Debug, Clone)]
@@ -129,6 +131,30 @@ impl DatabaseArgs {
         let settings = |url: &String| DatabaseSettings::new(url, password, who).map_err(Failure::usage);
         self.database.as_ref().map(settings).transpose()
     }
+}
+
+/// What `consume alerts` is told.
+#[derive(Args, Debug, Clone)]
+pub(crate) struct AlertsArgs {
+    /// Who is told of what: a YAML file (docs/ALERTS.md)
+    #[arg(long, value_name = "FILE", env = "SIGHTLINE_RULES")]
+    pub(crate) rules: PathBuf,
+    /// Only says whether the rules and the files they name can be used
+    #[arg(long)]
+    pub(crate) check: bool,
+    /// Kafka's bootstrap servers
+    #[arg(long, value_name = "HOST:PORT,…", required_unless_present = "check", env = "SIGHTLINE_KAFKA")]
+    pub(crate) kafka: Option<String>,
+    #[command(flatten)]
+    pub(crate) settings: KafkaSettingsArgs,
+    #[command(flatten)]
+    pub(crate) http: HttpArgs,
+    /// Tells beside the others, with offsets of its own under this name. Default: shares the work with all that have none
+    #[arg(long, value_name = "NAME", env = "SIGHTLINE_GROUP", value_parser = group)]
+    pub(crate) group: Option<String>,
+    /// Where a target begins that was never told: latest, earliest, or a time (2026-11-23T18:00:00Z)
+    #[arg(long, value_name = "WHERE", default_value = "latest", env = "SIGHTLINE_FROM", value_parser = from)]
+    pub(crate) from: From,
 }
 
 pub(crate) fn from(text: &str) -> Result<From, String> {

@@ -256,11 +256,11 @@ impl Work for Archive {
         self.writing.is_due() || (!self.writing.is_waiting() && !self.due(false).is_empty())
     }
 
-    fn is_full(&self) -> bool {
+    fn has_room(&self) -> bool {
         let is_large =
             |held: &Held| held.open.as_ref().is_some_and(|open| is_large(open, &self.options.rolling));
-        (!self.writing.is_empty() || self.writing.is_waiting())
-            && (self.memory() + self.writing.bytes() >= MOST_OPEN || self.held.values().any(is_large))
+        (self.writing.is_empty() && !self.writing.is_waiting())
+            || (self.memory() + self.writing.bytes() < MOST_OPEN && !self.held.values().any(is_large))
     }
 
     fn commit(&mut self, reader: &Reader) -> Result<(), WorkError> {

@@ -19,7 +19,8 @@ mod view;
 pub use base::write_base;
 pub use config::{KafkaConfigError, KafkaSettings};
 pub use dead_letter::{
-    DeadLetters, HEADER_LENGTH, HEADER_OFFSET, HEADER_PARTITION, HEADER_SHA256, HEADER_TOPIC, HEADER_WHY,
+    DeadLetters, HEADER_CONSUMER, HEADER_LENGTH, HEADER_OFFSET, HEADER_PARTITION, HEADER_SHA256,
+    HEADER_TOPIC, HEADER_WHY,
 };
 pub use embedded::EmbeddedBroker;
 pub use fault::{FaultKind, KafkaFault};

@@ -116,7 +116,8 @@ impl Reader {
             .set("statistics.interval.ms", "2000")
             // Three times what may be under way is read ahead at most.
             .set("queued.max.messages.kbytes", (options.most_bytes / 1024 * 2).max(1024).to_string())
-            .set("auto.offset.reset", if options.from == From::Latest { "latest" } else { "earliest" });
+            // Of what was committed and is gone since, the oldest that is left. Where a group begins is found by itself.
+            .set("auto.offset.reset", "earliest");
         let session = SESSION.as_millis().to_string();
         for (key, value) in [("session.timeout.ms", session.as_str()), ("heartbeat.interval.ms", "1000")] {
             if config.get(key).is_none() {
@@ -152,13 +153,16 @@ impl Reader {
     pub fn next(&self, timeout: Duration) -> Result<Option<Step>, KafkaFault> {
         match self.steps.recv_timeout(timeout) {
             Ok(step) => Ok(Some(step)),
-            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
-                let ended = self.poller.as_ref().is_none_or(JoinHandle::is_finished);
-                let ended = ended
-                    .then(|| KafkaFault::new(FaultKind::Fatal, "reading from Kafka has ended".to_owned()));
-                self.consumer.context().fatal().or(ended).map_or(Ok(None), Err)
-            }
+            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => self.check().map(|()| None),
         }
+    }
+
+    /// Whether reading goes on. An error means that it has ended, and says why.
+    pub fn check(&self) -> Result<(), KafkaFault> {
+        let ended = self.poller.as_ref().is_none_or(JoinHandle::is_finished);
+        let ended =
+            ended.then(|| KafkaFault::new(FaultKind::Fatal, "reading from Kafka has ended".to_owned()));
+        self.consumer.context().fatal().or(ended).map_or(Ok(()), Err)
     }
 
     /// What a transaction sends along: `next` is the first offset not done. `None` while this is no member, and then
@@ -223,9 +227,14 @@ impl Reader {
         }
     }
 
-    /// How many records of a partition lie behind `next`, by the last that a broker said (every 2 s).
-    pub fn lag(&self, partition: &Partition, next: i64) -> Option<i64> {
-        let ends = self.consumer.context().ends.lock().unwrap_or_else(PoisonError::into_inner);
+    /// How many records of a partition lie behind `next`, or behind where reading it began, by the last that a broker said
+    /// (every 2 s).
+    pub fn lag(&self, partition: &Partition, next: Option<i64>) -> Option<i64> {
+        let context = self.consumer.context();
+        let begins = context.begins.lock().unwrap_or_else(PoisonError::into_inner);
+        let next = next.or_else(|| begins.get(partition).copied())?;
+        drop(begins);
+        let ends = context.ends.lock().unwrap_or_else(PoisonError::into_inner);
         ends.get(partition).map(|end| (end - next).max(0))
     }
 
