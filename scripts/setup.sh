@@ -71,13 +71,17 @@ if ! cmp -s "$list" "$deps/installed.txt"; then
     mv "$work" "$deps"
 fi
 
-list=$root/scripts/schemathesis.txt
-deps=$root/.deps/schemathesis
-if ! cmp -s "$list" "$deps/installed.txt"; then
-    echo "fetching schemathesis for the tests"
-    rm -rf "$deps"
-    # A venv does not move: one that is not finished has no installed.txt, and is made anew.
-    python3 -m venv "$deps"
-    "$deps/bin/pip" install -q --disable-pip-version-check --no-deps --require-hashes --only-binary :all: -r "$list"
-    cp "$list" "$deps/installed.txt"
-fi
+# A venv does not move: one that is not finished has no installed.txt, and is made anew.
+venv() {
+    list=$root/scripts/$1.txt
+    deps=$root/.deps/$1
+    if ! cmp -s "$list" "$deps/installed.txt"; then
+        echo "fetching $2 for the tests"
+        rm -rf "$deps"
+        python3 -m venv "$deps"
+        "$deps/bin/pip" install -q --disable-pip-version-check --no-deps --require-hashes --only-binary :all: -r "$list"
+        cp "$list" "$deps/installed.txt"
+    fi
+}
+venv schemathesis schemathesis
+venv oracle shapely
