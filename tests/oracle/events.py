@@ -177,9 +177,9 @@ class Camera:
         for sight in sights:
             self.see(sight, links.get(sight.track))
 
-    def tell(self, at):
-        """The time of a record: who was not seen for long is over."""
-        self.end([track for track in self.tracks if at - track.last.at > OVER_MS])
+    def tell(self, at, is_the_end=False):
+        """The time of a record: who was not seen for long is over; all are at the end of a video."""
+        self.end([track for track in self.tracks if is_the_end or at - track.last.at > OVER_MS])
 
     def was_there_before(self, sight):
         if self.taken_up["state"] == "running":
@@ -212,7 +212,7 @@ class Camera:
         return next((t for t in self.tracks if (t.last.epoch, t.last.track) == (sight.epoch, sight.track)), None)
 
     def step(self, track, line, was, now, sight):
-        direction = line.cut_by(was, now) if line.counts_for(sight.label) else None
+        direction = line.cut_by(was, now)
         if direction is None:
             return
         pending = track.crossings.pop(line.id, None)
@@ -220,7 +220,8 @@ class Camera:
             return
         if pending:
             self.give_crossed(track, line, *pending)
-        track.crossings[line.id] = (direction, sight)
+        if line.counts_for(sight.label):
+            track.crossings[line.id] = (direction, sight)
 
     def settle_crossing(self, track, line, p, sight):
         pending = track.crossings.get(line.id)
@@ -321,6 +322,7 @@ class Camera:
     # Cameras
 
     def go_down(self, **error):
+        self.down_at = None
         if self.last and not self.is_down:
             self.end(self.tracks)
             self.is_down = True
@@ -341,12 +343,11 @@ class Camera:
 
     def take_stream(self, record, timestamp, is_early):
         at = millis(record["at"])
-        self.tell(at)
+        is_the_end = record["state"] == "ended" and record.get("complete", False)
+        self.tell(at, is_the_end)
+        if is_the_end and self.id.startswith("job-") and self.last:
+            self.give("job_done", self.last)
         if record["state"] == "ended":
-            if record.get("complete"):
-                self.end(self.tracks)
-                if self.id.startswith("job-") and self.last:
-                    self.give("job_done", self.last)
             if self.down_at is None:
                 self.down_at = timestamp + DOWN_MS
         elif self.taken_up is None and self.spec is not None:
@@ -358,7 +359,7 @@ class Camera:
         was, self.spec = self.spec, Spec(record)
         if was is None:
             return
-        lines = [line for line in was.lines if not is_as_before(line, self.spec.line(line.id))]
+        lines = [line for line in was.lines if not is_where_it_was(line, self.spec.line(line.id))]
         for track in self.tracks:
             for line in lines:
                 track.crossings.pop(line.id, None)
@@ -366,8 +367,6 @@ class Camera:
                 new = self.spec.zone(zone.id)
                 if new is None:
                     self.vanish(track, zone)
-                elif new.corners != zone.corners and zone.id in track.visits:
-                    track.visits[zone.id].pending = None
 
     # Identity
 
@@ -402,8 +401,8 @@ class Camera:
         self.events.append(event)
 
 
-def is_as_before(line, new):
-    return new is not None and (new.start, new.to, new.classes) == (line.start, line.to, line.classes)
+def is_where_it_was(line, new):
+    return new is not None and (new.start, new.to) == (line.start, line.to)
 
 
 class Partition:
@@ -428,7 +427,6 @@ class Partition:
         events, camera.events = camera.events, []
         due = [camera for camera in self.cameras.values() if camera.down_at is not None and camera.down_at <= self.now]
         for camera in sorted(due, key=lambda camera: (camera.down_at, camera.id)):
-            camera.down_at = None
             camera.go_down()
             events += camera.events
             camera.events = []

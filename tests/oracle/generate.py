@@ -86,6 +86,7 @@ class CameraRun:
             epoch=epoch,
             seq=seq,
             captured_at=time(at),
+            pts_us=at * 1000,
             width=width,
             height=height,
             detections=self.objects.detections(at, epoch),

@@ -10,8 +10,8 @@ import math
 import shapely
 
 UNIT = 100_000
-# 0.005 of the frame's height.
-CLEAR = 500
+# 0.005 of the frame's height, but for what rounding may take from it.
+CLEAR = 500 - 0.0001
 
 
 def rounded(value):
@@ -88,7 +88,7 @@ class Zone:
         self.corners = [(units(x), units(y)) for x, y in record["polygon"]]
         self.classes = record.get("classes", [])
         dwell = record.get("dwell_s")
-        self.dwell_ms = None if dwell is None else dwell * 1000
+        self.dwell_ms = None if dwell is None else rounded(dwell * 1000)
         self.shape = shapely.Polygon(self.corners)
         shapely.prepare(self.shape)
         self.border = self.shape.exterior
