@@ -191,7 +191,7 @@ class Object:
         (ax, ay), (bx, by) = rng.choice(self.world.features)
         dx, dy = bx - ax, by - ay
         # So many points of the piece lie on whole units.
-        steps = gcd(dx, dy)
+        steps = max(gcd(dx, dy), 1)
         at = rng.choice([0, steps, rng.randrange(steps + 1), rng.randrange(steps + 1), rng.randrange(steps + 1)])
         x, y = ax + dx // steps * at, ay + dy // steps * at
         off = rng.choice([0, 0, 1, 100, 450, 499, 500, 501, 700, 3_000])

@@ -108,9 +108,10 @@ impl Camera {
                 self.pass(id, at, out);
             }
             StreamState::Ended => {
-                self.pass(id, at, out);
-                self.ended = Some(now);
-                if record.complete == Some(true) {
+                self.ended.get_or_insert(now);
+                if record.complete != Some(true) {
+                    self.pass(id, at, out);
+                } else {
                     self.end_all(id, out);
                     if let (Some(last), true) = (self.last, id.starts_with("job-")) {
                         self.emit(id, out).camera(EventType::JobDone, last, None);
