@@ -11,6 +11,7 @@ from collections import Counter
 from datetime import datetime, timedelta, timezone
 
 from geometry import UNIT, Line, Zone, anchor, middle, overlap, rounded, units
+from noted import note
 
 OVER_MS = 2_000
 DOWN_MS = 10_000
@@ -183,9 +184,13 @@ class Camera:
 
     def was_there_before(self, sight):
         if self.taken_up["state"] == "running":
-            return sight.at - sight.age_ms - THERE_BEFORE_MS <= self.taken_up["at"]
-        is_of_it = sight.epoch == self.taken_up["epoch"]
-        return self.taken_up["is_early"] and is_of_it and sight.at - self.first_frame <= 2_000
+            is_old = sight.at - sight.age_ms - THERE_BEFORE_MS <= self.taken_up["at"]
+        else:
+            is_of_it = sight.epoch == self.taken_up["epoch"]
+            is_old = self.taken_up["is_early"] and is_of_it and sight.at - self.first_frame <= 2_000
+        if is_old:
+            note("there before: " + self.taken_up["state"])
+        return is_old
 
     # Crossings and zones, a sight at a time
 
@@ -199,6 +204,8 @@ class Camera:
         else:
             was = track.last
             track.see(sight)
+            if linked:
+                note("linked: there before" if linked.is_quiet else "linked")
         p = anchor(sight.box, self.spec.anchor)
         track.points.append(p)
         for line in self.spec.lines:
@@ -217,17 +224,30 @@ class Camera:
             return
         pending = track.crossings.pop(line.id, None)
         if pending and pending[0] != direction:
+            note("crossing: taken back", track)
             return
         if pending:
+            note("crossing: counts by a second one", track)
             self.give_crossed(track, line, *pending)
         if line.counts_for(sight.label):
             track.crossings[line.id] = (direction, sight)
+        else:
+            note("crossing: not for the label", track)
 
     def settle_crossing(self, track, line, p, sight):
         pending = track.crossings.get(line.id)
-        if pending and (sight.at - pending[1].at >= SETTLED_MS or line.is_clear_of(p, sight.aspect)):
+        if pending and self.is_settled(track, pending[1], line, p, "crossing"):
             del track.crossings[line.id]
             self.give_crossed(track, line, *pending)
+
+    def is_settled(self, track, began, place, p, what):
+        """Whether a change that began then counts at the last sight."""
+        sight = track.last
+        is_far, is_old = place.is_clear_of(p, sight.aspect), sight.at - began.at >= SETTLED_MS
+        if is_far or is_old:
+            how = "time" if not is_far else "distance at once" if began is sight else "distance later"
+            note(f"{what}: counts by {how}", track)
+        return is_far or is_old
 
     def give_crossed(self, track, line, direction, sight):
         self.give_of(track, "line_crossed", sight, line=line.id, direction=direction)
@@ -235,6 +255,7 @@ class Camera:
     def visit(self, track, zone, p, sight):
         counts, is_inside = zone.counts_for(sight.label), zone.holds(p)
         visit = track.visits.get(zone.id)
+        was_inside = visit is not None and visit.is_inside()
         if visit is None:
             # It never saw the zone.
             if not counts:
@@ -242,20 +263,29 @@ class Camera:
             visit = track.visits[zone.id] = Visit()
             if is_inside:
                 visit.entered = sight
+                note("zone: appeared " + ("at first sight" if sight.at == track.first_seen else "later"), track)
                 self.give_of(track, "zone_entered", sight, zone=zone.id, appeared=True)
         elif is_inside == visit.is_inside():
+            if visit.pending:
+                note("zone: taken back " + ("leaving" if is_inside else "entering"), track)
             visit.pending = None
         else:
             if visit.pending is None and (counts or not is_inside):
                 visit.pending = sight
-            if visit.pending and (sight.at - visit.pending.at >= SETTLED_MS or zone.is_clear_of(p, sight.aspect)):
+            what = "zone left" if visit.is_inside() else "zone entered"
+            if visit.pending and self.is_settled(track, visit.pending, zone, p, what):
                 self.settle(track, zone, visit)
+                if not counts:
+                    note(what + ": under a label that does not count", track)
         entered = visit.entered
         if entered and is_inside and not visit.dwelled and zone.dwell_ms is not None:
             if sight.at - entered.at >= zone.dwell_ms:
                 visit.dwelled = True
+                if not was_inside:
+                    note("dwelled: at once", track)
                 self.give_of(track, "dwelled", sight, zone=zone.id, duration_s=(sight.at - entered.at) / 1000)
         if not visit.is_inside() and visit.pending is None and not counts:
+            note("zone: as if never seen", track)
             del track.visits[zone.id]
 
     def settle(self, track, zone, visit):
@@ -273,13 +303,18 @@ class Camera:
     def end(self, over):
         for track in over:
             for zone in self.spec.zones:
-                self.vanish(track, zone)
+                self.vanish(track, zone, "over")
+            for _ in track.crossings:
+                note("crossing: forgotten with its track", track)
             self.give_ended(track)
         self.tracks = [track for track in self.tracks if track not in over]
 
-    def vanish(self, track, zone):
+    def vanish(self, track, zone, why):
         visit = track.visits.pop(zone.id, None)
+        if visit and visit.pending:
+            note("zone: forgotten " + ("leaving" if visit.is_inside() else "entering"), track)
         if visit and visit.is_inside():
+            note("zone: vanished, " + why, track)
             duration = (track.last.at - visit.entered.at) / 1000
             self.give_of(track, "zone_left", track.last, zone=zone.id, duration_s=duration, vanished=True)
 
@@ -317,13 +352,18 @@ class Camera:
         for _, _, new, track in sorted(pairs, key=lambda pair: pair[:3]):
             if new not in links and track not in links.values():
                 links[new] = track
+            else:
+                note("linked: a better pair was taken")
+        if len({pair[0] for pair in pairs}) < len(pairs):
+            note("linked: equals by their ids")
         return links
 
     # Cameras
 
-    def go_down(self, **error):
+    def go_down(self, why, **error):
         self.down_at = None
         if self.last and not self.is_down:
+            note("down: " + why)
             self.end(self.tracks)
             self.is_down = True
             self.give("camera_down", self.last, **error)
@@ -332,14 +372,14 @@ class Camera:
         at = millis(record["at"])
         self.tell(at)
         if record["state"] != "running" and self.last and at - self.last[2] >= DOWN_MS:
-            self.go_down(**({"error": record["error"]} if "error" in record else {}))
+            self.go_down("tick", **({"error": record["error"]} if "error" in record else {}))
 
     def take_gap(self, record, *_):
         if "before" in record:
             before = millis(record["before"]["captured_at"])
             self.tell(before)
             if self.last and before - self.last[2] > DOWN_MS:
-                self.go_down()
+                self.go_down("gap")
 
     def take_stream(self, record, timestamp, is_early):
         at = millis(record["at"])
@@ -352,6 +392,7 @@ class Camera:
                 self.down_at = timestamp + DOWN_MS
         elif self.taken_up is None and self.spec is not None:
             self.taken_up = {"state": record["state"], "at": at, "epoch": record["epoch"], "is_early": is_early}
+            note("taken up: " + record["state"])
 
     # Spec
 
@@ -362,11 +403,12 @@ class Camera:
         lines = [line for line in was.lines if not is_where_it_was(line, self.spec.line(line.id))]
         for track in self.tracks:
             for line in lines:
-                track.crossings.pop(line.id, None)
+                if track.crossings.pop(line.id, None):
+                    note("crossing: forgotten with its line", track)
             for zone in was.zones:
                 new = self.spec.zone(zone.id)
                 if new is None:
-                    self.vanish(track, zone)
+                    self.vanish(track, zone, "gone from the spec")
 
     # Identity
 
@@ -427,23 +469,27 @@ class Partition:
         events, camera.events = camera.events, []
         due = [camera for camera in self.cameras.values() if camera.down_at is not None and camera.down_at <= self.now]
         for camera in sorted(due, key=lambda camera: (camera.down_at, camera.id)):
-            camera.go_down()
+            camera.go_down("ended")
             events += camera.events
             camera.events = []
         return events
 
 
-def main():
+def answers(lines):
+    """What is written for the lines of any number of runs."""
     partition = None
-    for line in sys.stdin:
-        line = json.loads(line)
+    for line in lines:
         if "from_the_beginning" in line:
             partition = Partition(line["from_the_beginning"])
         elif "record" in line:
-            for event in partition.take(line["record"], line["timestamp_ms"]):
-                print(json.dumps(event, separators=(",", ":")))
+            yield from partition.take(line["record"], line["timestamp_ms"])
         elif "end" in line:
-            print(json.dumps({"end": True, "passed_over": partition.passed_over}), flush=True)
+            yield {"end": True, "passed_over": dict(sorted(partition.passed_over.items()))}
+
+
+def main():
+    for answer in answers(json.loads(line) for line in sys.stdin):
+        print(json.dumps(answer, separators=(",", ":")))
 
 
 if __name__ == "__main__":

@@ -41,7 +41,7 @@ class CameraRun:
         self.step = rng.choice([100, 200, 200, 333, 500, 1000])
         self.size = rng.choice(SIZES)
         self.settings = settings(rng)
-        self.objects = Objects(rng, features(self.settings), self.size)
+        self.objects = Objects(rng, features(self.settings))
         self.last_frame = None
 
     def chance(self, of_one):
@@ -114,27 +114,27 @@ class CameraRun:
 
     def happen(self):
         rare = self.rng.random()
-        if rare < 0.012:
+        if rare < 0.025:
             self.edit()
-        elif rare < 0.02:
+        elif rare < 0.05:
             self.new_epoch()
-        elif rare < 0.027:
+        elif rare < 0.057:
             self.outage()
-        elif rare < 0.045:
-            self.repeat_something()
-        elif rare < 0.055:
-            self.frame(at=self.now - self.rng.choice([self.step, self.step + 1, 3 * self.step]))
-        elif rare < 0.062:
-            self.gap(self.rng.choice([0, 0, None, 1_500, 2_001]))
         elif rare < 0.07:
-            self.tick(is_running=True)
+            self.repeat_something()
         elif rare < 0.08:
+            self.frame(at=self.now - self.rng.choice([self.step, self.step + 1, 3 * self.step]))
+        elif rare < 0.085:
+            self.gap(self.rng.choice([0, 0, None, 1_500, 2_001]))
+        elif rare < 0.09:
+            self.tick(is_running=True)
+        elif rare < 0.1:
             if self.chance(0.5):
                 self.spec()
             self.stream("running")
-        elif rare < 0.083:
-            self.size = self.objects.size = self.rng.choice(SIZES)
-        elif rare < 0.09:
+        elif rare < 0.103:
+            self.size = self.rng.choice(SIZES)
+        elif rare < 0.11:
             self.pause()
         else:
             self.frame()
@@ -173,7 +173,7 @@ class CameraRun:
         before, seq = self.epoch, self.seq
         if self.chance(0.4):
             self.stream("ended", complete=False)
-        self.pass_time(self.rng.choice([0, 200, 900, 1_800, 2_400, 5_000, 11_000]))
+        self.pass_time(self.rng.choice([0, 0, 100, 200, 200, 500, 900, 1_500, 2_400, 11_000]))
         self.begin_epoch()
         if self.chance(0.2):
             self.settings = edited(self.rng, self.settings)
@@ -235,14 +235,14 @@ def generate(seed):
     count = rng.choice([1, 1, 2, 2, 3, 4])
     jobs = rng.random() < 0.3
     ids = [f"job-{i}" if jobs and i % 2 == 0 else f"gate-{i}" for i in range(count)]
-    runs = [CameraRun(rng, id, rng.randrange(60, 200) // count).run() for id in ids]
+    runs = [CameraRun(rng, id, rng.randrange(60, 360) // count).run() for id in ids]
     yield {"from_the_beginning": rng.random() < 0.5}
     begin = rng.choice([0, 0, 1_000_000])
     for at, record in merged(runs):
-        if rng.random() < 0.03:
+        if rng.random() < 0.04:
             yield {"restart": True}
-        # Whose clocks differ.
-        early = rng.randrange(4_000) if rng.random() < 0.03 else 0
+        # The clocks of those who write differ.
+        early = rng.randrange(4_000) if rng.random() < 0.06 else 0
         yield {"timestamp_ms": BEGIN_MS + begin + at - early, "record": record}
     yield {"end": True}
 

@@ -9,6 +9,8 @@ import math
 
 import shapely
 
+from noted import note
+
 UNIT = 100_000
 # 0.005 of the frame's height, but for what rounding may take from it.
 CLEAR = 500 - 0.0001
@@ -68,6 +70,7 @@ class Line:
                 return None
             if side(was, now, self.start) == side(was, now, self.to):
                 return None
+            note("tie: a step that ends on a line, or the other way round")
         return "forward" if side(self.start, self.to, now) > 0 else "backward"
 
     def is_clear_of(self, p, aspect):
@@ -102,7 +105,11 @@ class Zone:
         point = shapely.Point(p)
         if self.shape.contains(point):
             return True
-        return self.border.intersects(point) and self.holds_its_border(p)
+        if not self.border.intersects(point):
+            return False
+        is_inside = self.holds_its_border(p)
+        note("tie: on a border, " + ("inside" if is_inside else "outside"))
+        return is_inside
 
     def holds_its_border(self, p):
         """Upper and left edges belong to it: for shapely a border belongs to nobody, so this is written out. By the even-odd

@@ -129,19 +129,21 @@ def features(settings):
 class Objects:
     """All that is in front of a camera, and what its tracker makes of it."""
 
-    def __init__(self, rng, features, size):
-        self.rng, self.features, self.size = rng, features, size
+    def __init__(self, rng, features):
+        self.rng, self.features = rng, features
         self.next_id = rng.randrange(1, 40)
         self.all = [Object(self) for _ in range(rng.choice([1, 1, 2, 2, 3]))]
+        if rng.random() < 0.3:
+            self.all.append(Object(self, beside=self.all[0]))
 
     def move(self, now, dt):
         for i, object in enumerate(self.all):
             object.move(now, dt)
-            if self.rng.random() < 0.004:
+            if self.rng.random() < 0.004 and i:
                 self.all[i] = Object(self)
 
     def begin_epoch(self):
-        self.next_id = self.rng.choice([1, self.next_id])
+        self.next_id = self.rng.choice([0, self.next_id])
         for object in self.all:
             object.track = None
 
@@ -157,30 +159,37 @@ class Objects:
 
 
 class Object:
-    def __init__(self, world):
+    def __init__(self, world, beside=None):
         self.world, rng = world, world.rng
+        # Where it keeps itself, if it does: trackers see one thing as two, or two as one.
+        self.beside, self.off = beside, rng.choice([(0, 0), (0, 0), (150, 0), (800, -600)])
         self.x, self.y = rng.randrange(10_000, 90_000), rng.randrange(15_000, 95_000)
         self.half_width, self.height = rng.randrange(1_000, 9_000), rng.randrange(2_000, 14_000)
         self.class_id = rng.randrange(len(LABELS))
         self.goal = (self.x, self.y)
+        self.turns = rng.choice([0, 0, 0, 1])
+        self.fickle = rng.choice([0.005, 0.005, 0.005, 0.15])
         # Of the frame a second.
-        self.speed = rng.choice([2_000, 8_000, 20_000, 60_000])
+        self.speed = rng.choice([500, 2_000, 8_000, 25_000])
         self.hidden_until = 0
         self.track = None
 
     def move(self, now, dt):
         rng = self.world.rng
-        if rng.random() < 0.3 or (self.x, self.y) == self.goal:
+        if rng.random() < 0.15 or (self.x, self.y) == self.goal:
             self.goal = self.new_goal()
         far = max(abs(self.goal[0] - self.x), abs(self.goal[1] - self.y))
         part = min(1, self.speed * dt / 1000 / far) if far else 1
-        if rng.random() < 0.15:
+        if far < 1_500 or rng.random() < 0.08:
             part = 1
         self.x += round((self.goal[0] - self.x) * part)
         self.y += round((self.goal[1] - self.y) * part)
+        if self.beside:
+            self.x, self.y = self.beside.x + self.off[0], self.beside.y + self.off[1]
+            self.half_width, self.height, self.class_id = self.beside.half_width, self.beside.height, self.beside.class_id
         if rng.random() < 0.02:
             self.hidden_until = now + rng.choice([300, 900, 1_900, 2_000, 2_100, 4_000])
-        if rng.random() < 0.01:
+        if rng.random() < self.fickle:
             self.class_id = rng.randrange(len(LABELS))
 
     def new_goal(self):
@@ -188,15 +197,27 @@ class Object:
         rng = self.world.rng
         if not self.world.features or rng.random() < 0.15:
             return (rng.randrange(8_000, 92_000), rng.randrange(12_000, 97_000))
+        if self.turns:
+            return self.next_turn()
         (ax, ay), (bx, by) = rng.choice(self.world.features)
         dx, dy = bx - ax, by - ay
         # So many points of the piece lie on whole units.
         steps = max(gcd(dx, dy), 1)
-        at = rng.choice([0, steps, rng.randrange(steps + 1), rng.randrange(steps + 1), rng.randrange(steps + 1)])
+        at = rng.choice([0, 0, steps, rng.randrange(steps + 1), rng.randrange(steps + 1), rng.randrange(steps + 1)])
         x, y = ax + dx // steps * at, ay + dy // steps * at
-        off = rng.choice([0, 0, 1, 100, 450, 499, 500, 501, 700, 3_000])
+        off = rng.choice([0, 0, 1, 100, 200, 300, 450, 499, 500, 501, 700, 3_000])
         x += rng.choice([-1, 0, 1]) * off
         y += rng.choice([-1, 0, 1]) * off
+        return (min(max(x, 0), UNIT), min(max(y, 0), UNIT))
+
+    def next_turn(self):
+        """Round and round the end of a line: across it, back around its end, and across it the same way again."""
+        (ax, ay), (bx, by) = self.world.features[0]
+        length = max(abs(bx - ax), abs(by - ay), 1)
+        along, aside = [(300, 200), (300, -200), (-300, -200), (-300, 200)][self.turns % 4]
+        self.turns += 1
+        dx, dy = (bx - ax) / length, (by - ay) / length
+        x, y = ax + round(along * dx - aside * dy), ay + round(along * dy + aside * dx)
         return (min(max(x, 0), UNIT), min(max(y, 0), UNIT))
 
     def detection(self, at):
