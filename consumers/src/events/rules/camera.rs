@@ -348,17 +348,14 @@ fn look_at_lines(track: &mut Track, before: &Sight, sight: &Sight, aspect: f64, 
     let (was, now) = (before.anchor(spec.anchor), sight.anchor(spec.anchor));
     for line in &spec.lines {
         let pending = track.crossings.iter().position(|crossing| crossing.line == line.id);
-        if let Some(is_forward) = cuts(line.ends, was, now)
-            && (counts(&line.classes, sight.label) || pending.is_some())
-        {
-            let crossed = Crossing { line: line.id, is_forward, sight: *sight };
-            match pending.map(|at| track.crossings.swap_remove(at)) {
-                Some(taken_back) if taken_back.is_forward != is_forward => {}
-                Some(first) => {
-                    emit.crossed(track, first.line, first.is_forward, &first.sight);
-                    track.crossings.push(crossed);
-                }
-                None => track.crossings.push(crossed),
+        if let Some(is_forward) = cuts(line.ends, was, now) {
+            let pending = pending.map(|at| track.crossings.swap_remove(at));
+            let is_taken_back = pending.as_ref().is_some_and(|first| first.is_forward != is_forward);
+            if let Some(first) = pending.filter(|_| !is_taken_back) {
+                emit.crossed(track, first.line, first.is_forward, &first.sight);
+            }
+            if !is_taken_back && counts(&line.classes, sight.label) {
+                track.crossings.push(Crossing { line: line.id, is_forward, sight: *sight });
             }
         }
         let Some(at) = track.crossings.iter().position(|crossing| crossing.line == line.id) else { continue };
