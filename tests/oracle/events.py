@@ -133,9 +133,11 @@ class Camera:
         self.spec = None
         # The sort of stream/1 it was taken up at, its time, and whether an epoch before may have gone unread.
         self.taken_up = None
+        # Whether frames were passed over before that.
+        self.has_missed = False
         # The last frame taken: epoch, seq, time.
         self.last = None
-        # Of the first frame of the epoch in which it was taken up.
+        # The time of the first frame taken.
         self.first_frame = None
         self.is_down = False
         # When it is down, by the partition's time, unless a newer epoch comes.
@@ -156,6 +158,7 @@ class Camera:
 
     def take_frame(self, record, *_):
         if self.taken_up is None:
+            self.has_missed = True
             return "not_taken_up"
         at = millis(record["captured_at"])
         if self.last and self.last[0] == record["epoch"] and record["seq"] <= self.last[1]:
@@ -167,7 +170,7 @@ class Camera:
         if self.is_down:
             self.is_down = False
             self.give("camera_up", self.last)
-        if record["epoch"] == self.taken_up["epoch"] and self.first_frame is None:
+        if self.first_frame is None:
             self.first_frame = at
         sights = [
             Sight(record, detection)
@@ -186,8 +189,7 @@ class Camera:
         if self.taken_up["state"] == "running":
             is_old = sight.at - sight.age_ms - THERE_BEFORE_MS <= self.taken_up["at"]
         else:
-            is_of_it = sight.epoch == self.taken_up["epoch"]
-            is_old = self.taken_up["is_early"] and is_of_it and sight.at - self.first_frame <= 2_000
+            is_old = self.taken_up["is_early"] and sight.at - self.first_frame <= OVER_MS
         if is_old:
             note("there before: " + self.taken_up["state"])
         return is_old
@@ -391,7 +393,8 @@ class Camera:
             if self.down_at is None:
                 self.down_at = timestamp + DOWN_MS
         elif self.taken_up is None and self.spec is not None:
-            self.taken_up = {"state": record["state"], "at": at, "epoch": record["epoch"], "is_early": is_early}
+            is_early = is_early or self.has_missed
+            self.taken_up = {"state": record["state"], "at": at, "is_early": is_early}
             note("taken up: " + record["state"])
 
     # Spec

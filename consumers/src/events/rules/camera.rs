@@ -25,8 +25,8 @@ const AGE_ERROR: i64 = 100;
 pub(super) enum TakenUp {
     /// In the middle of an epoch that was running at this time: tracks that are older are not known from their beginning.
     Running(i64),
-    /// At the beginning of this epoch, whose predecessor may have gone unread: its first tracks may be older ones.
-    Early(u64),
+    /// At the beginning of an epoch, whose predecessor may have gone unread: the first tracks may be older ones.
+    Early,
     /// At the beginning of an epoch.
     Whole,
 }
@@ -38,7 +38,9 @@ pub(super) struct Camera {
     /// The last frame taken.
     pub(super) last: Option<Place>,
     pub(super) taken_up: Option<TakenUp>,
-    /// The time of the epoch's first frame.
+    /// Frames were passed over before it was taken up.
+    has_missed: bool,
+    /// The time of the first frame taken.
     first: Option<i64>,
     is_down: bool,
     /// When its stream ended, by the timestamp of the record, in milliseconds.
@@ -55,7 +57,6 @@ impl Camera {
     /// A record of a newer epoch than any before.
     pub(super) fn begin(&mut self, epoch: u64) {
         self.epoch = epoch;
-        self.first = None;
         self.ended = None;
     }
 
@@ -86,7 +87,7 @@ impl Camera {
         }
     }
 
-    /// `is_early`: its predecessor may have gone unread. `now` is the timestamp of the record.
+    /// `is_early`: its predecessor may have gone unread. `now` is the newest timestamp of the partition.
     pub(super) fn take_stream(
         &mut self,
         id: &str,
@@ -101,7 +102,7 @@ impl Camera {
                 if self.is_known {
                     self.taken_up.get_or_insert(match record.state {
                         StreamState::Running => TakenUp::Running(at),
-                        _ if is_early => TakenUp::Early(record.epoch),
+                        _ if is_early || self.has_missed => TakenUp::Early,
                         _ => TakenUp::Whole,
                     });
                 }
@@ -164,7 +165,10 @@ impl Camera {
                 return Taken::Backwards;
             }
         }
-        let Some(taken_up) = self.taken_up else { return Taken::NotTakenUp };
+        let Some(taken_up) = self.taken_up else {
+            self.has_missed = true;
+            return Taken::NotTakenUp;
+        };
         self.pass(id, frame.at, out);
         let place = (frame.epoch, frame.seq, frame.at);
         if std::mem::take(&mut self.is_down) {
@@ -174,7 +178,7 @@ impl Camera {
         let first = *self.first.get_or_insert(frame.at);
         let is_old = |sight: &SightView<'_>| match taken_up {
             TakenUp::Running(since) => frame.at - sight.age - AGE_ERROR <= since,
-            TakenUp::Early(epoch) => frame.epoch == epoch && frame.at - first <= WITHIN,
+            TakenUp::Early => frame.at - first <= WITHIN,
             TakenUp::Whole => false,
         };
         let known = self.places(frame);
@@ -283,11 +287,9 @@ impl Camera {
                 to.number(2);
                 to.signed(at);
             }
-            Some(TakenUp::Early(epoch)) => {
-                to.number(3);
-                to.number(epoch);
-            }
+            Some(TakenUp::Early) => to.number(3),
         }
+        to.flag(self.has_missed);
         to.option(self.first, |to, at| to.signed(at));
         to.flag(self.is_down);
         to.option(self.ended, |to, at| to.signed(at));
@@ -308,15 +310,27 @@ impl Camera {
             0 => None,
             1 => Some(TakenUp::Whole),
             2 => Some(TakenUp::Running(from.signed()?)),
-            3 => Some(TakenUp::Early(from.number()?)),
+            3 => Some(TakenUp::Early),
             _ => return Err(StateError::Torn),
         };
+        let has_missed = from.flag()?;
         let first = from.option(Reader::signed)?;
         let is_down = from.flag()?;
         let ended = from.option(Reader::signed)?;
         let (is_known, names, spec) = (from.flag()?, Names::read(&mut from)?, Spec::read(&mut from)?);
-        let mut camera =
-            Self { epoch, last, taken_up, first, is_down, ended, names, is_known, spec, tracks: Vec::new() };
+        let mut camera = Self {
+            epoch,
+            last,
+            taken_up,
+            has_missed,
+            first,
+            is_down,
+            ended,
+            names,
+            is_known,
+            spec,
+            tracks: Vec::new(),
+        };
         let near = camera.near();
         let count = from.count()?;
         camera.tracks = (0..count).map(|_| Track::read(&mut from, &near)).collect::<Result<_, _>>()?;
