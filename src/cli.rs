@@ -291,6 +291,9 @@ pub(crate) struct UpArgs {
     /// Keeps what is registered over a restart, with the broker made for trying out; a real Kafka keeps it itself
     #[arg(long, value_name = "DIR", env = "SIGHTLINE_DATA")]
     pub(crate) data: Option<PathBuf>,
+    /// Stores what happens there, too: see `consume store`
+    #[command(flatten)]
+    pub(crate) store: DatabaseArgs,
     /// Play files once, as fast as results are taken, and end when all have ended
     #[arg(long, env = "SIGHTLINE_ONCE")]
     pub(crate) once: bool,

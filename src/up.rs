@@ -2,10 +2,9 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use prometheus_client::registry::Registry as Prometheus;
-use sightline_consumers::runner::Metrics;
+use sightline_consumers::runner::Families;
 use sightline_pipeline::secrets::Secrets;
 use sightline_pipeline::source;
 use sightline_pipeline::topology::FleetOptions;
@@ -18,7 +17,7 @@ use sightline_service::shutdown::{Cause, Shutdown};
 use sightline_service::uri_policy::UriPolicy;
 
 use crate::cli::{LogFormat, UpArgs};
-use crate::consume::{Place, events};
+use crate::consume::{CountedEvents, Place, Store, StoreConsumer, events};
 use crate::exit::{Failure, Outcome};
 use crate::kept::Kept;
 use crate::pipeline::{decoder_threads, keys, pod};
@@ -35,12 +34,21 @@ pub(crate) fn run(args: UpArgs, log: LogFormat) -> Outcome {
     cameras::check_unique(&all)?;
     source::gst::init().map_err(Failure::failed)?;
     let model = model::open(&model_path, &args.reading)?;
+    let store = args.store.settings("sightline up")?.map(|database| Store {
+        database,
+        from: From::Earliest,
+        keeps: Vec::new(),
+        may_migrate: true,
+    });
     // What plays once and ends registers nothing.
     let registering = !args.once;
-    let (service, (registry, consumer)) = Service::start_with(&args.http, |prometheus, shutdown| {
-        let registry = registering.then(|| registry(&args, prometheus, shutdown)).transpose()?;
-        Ok((registry, Arc::new(Metrics::register(prometheus, EVENTS))))
-    })?;
+    let (service, (registry, (consumer, storing))) =
+        Service::start_with(&args.http, |prometheus, shutdown| {
+            let registry = registering.then(|| registry(&args, prometheus, shutdown)).transpose()?;
+            let families = Families::register(prometheus);
+            let storing = store.is_some().then(|| StoreConsumer::both(prometheus, &families));
+            Ok((registry, (CountedEvents::register(prometheus, &families, EVENTS), storing)))
+        })?;
     let topics = kafka::topics(&args.settings);
     let (embedded, settings) = match &args.kafka {
         Some(bootstrap) => (None, kafka::settings(bootstrap, &args.settings)?),
@@ -99,14 +107,19 @@ pub(crate) fn run(args: UpArgs, log: LogFormat) -> Outcome {
         let service = &service;
         let (settings, topics) = (&settings, &topics);
         let keeping = kept.map(|kept| scope.spawn(move || keep(&kept, settings, topics, &service.shutdown)));
-        let consuming = scope.spawn(|| consume(settings, topics, consumer, &service.shutdown));
+        let consuming = scope.spawn(|| consume(settings, topics, &consumer, &service.shutdown));
+        let storing = store.as_ref().zip(storing.as_ref()).map(|(store, consumers)| {
+            scope.spawn(|| keep_rows(store, consumers, settings, topics, &service.shutdown))
+        });
         let showing = scope.spawn(|| happening::show(settings, topics, log, &service.shutdown));
         let registering =
             registry.map(|(registry, _)| scope.spawn(|| register(registry, settings, topics, service)));
         let outcome = serve::run(service, work, |shutdown| table.run(shutdown));
         service.shutdown.set(Cause::Finished);
-        let joined =
-            [registering, keeping, Some(consuming), Some(showing)].into_iter().flatten().map(|thread| {
+        let joined = [registering, keeping, Some(consuming), storing, Some(showing)]
+            .into_iter()
+            .flatten()
+            .map(|thread| {
                 thread.join().unwrap_or_else(|_| Err(Failure::failed("a thread beside the cameras panicked")))
             });
         joined.fold(outcome, |outcome, other| outcome.and(other))
@@ -160,10 +173,29 @@ fn register(registry: Registry, settings: &KafkaSettings, topics: &Topics, servi
 }
 
 /// Events, as they happen. Its own readiness is not that of the cameras.
-fn consume(settings: &KafkaSettings, topics: &Topics, metrics: Arc<Metrics>, shutdown: &Shutdown) -> Outcome {
+fn consume(
+    settings: &KafkaSettings,
+    topics: &Topics,
+    counted: &CountedEvents,
+    shutdown: &Shutdown,
+) -> Outcome {
     let health = Health::new(&["kafka"]);
     let on = Place { settings, topics, health: &health, shutdown };
-    let outcome = events(&on, EVENTS, From::Earliest, metrics);
+    let outcome = events(on, EVENTS, From::Earliest, counted);
+    shutdown.set(Cause::Finished);
+    outcome
+}
+
+/// Rows, as things happen.
+fn keep_rows(
+    store: &Store,
+    consumers: &[StoreConsumer],
+    settings: &KafkaSettings,
+    topics: &Topics,
+    shutdown: &Shutdown,
+) -> Outcome {
+    let health = Health::new(&StoreConsumer::PARTS);
+    let outcome = store.work(Place { settings, topics, health: &health, shutdown }, consumers);
     shutdown.set(Cause::Finished);
     outcome
 }

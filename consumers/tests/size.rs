@@ -2,7 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use serde_json::json;
-use sightline_consumers::events::rules::{PartitionState, Seen};
+use sightline_consumers::events::rules::PartitionState;
+use sightline_consumers::seen::Seen;
 use sightline_schema::Timestamp;
 
 const BEGIN_MS: i64 = 1_780_000_000_000;

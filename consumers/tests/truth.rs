@@ -4,7 +4,9 @@
 use std::path::Path;
 
 use serde_json::{Value, json};
-use sightline_consumers::events::rules::{PartitionState, Seen, Taken};
+use sightline_consumers::events::rules::PartitionState;
+use sightline_consumers::partition::Taken;
+use sightline_consumers::seen::Seen;
 use sightline_schema::{Event, Timestamp};
 
 const BEGIN_MS: i64 = 1_780_000_000_000;

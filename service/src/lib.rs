@@ -2,6 +2,8 @@
 //! backoff. Threads, not async: what is async inside a library stays behind a blocking call here.
 
 pub mod backoff;
+#[cfg(feature = "database")]
+pub mod database;
 pub mod health;
 pub mod http;
 pub mod kafka;

@@ -1,10 +1,15 @@
 //! The flags of `sightline consume`.
 
-use clap::{Args, Subcommand};
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand, ValueEnum};
+use sightline_consumers::store::Keep;
 use sightline_schema::Timestamp;
+use sightline_service::database::DatabaseSettings;
 use sightline_service::kafka::From;
 
 use super::{HttpArgs, KafkaArgs};
+use crate::exit::Failure;
 
 #[derive(Args, Debug)]
 pub(crate) struct ConsumeArgs {
@@ -16,6 +21,8 @@ pub(crate) struct ConsumeArgs {
 pub(crate) enum Consumer {
     /// Detections become events: lines crossed, zones entered and left, tracks and cameras that come and go
     Events(ConsumerArgs),
+    /// Events, tracks and how much was seen become rows in PostgreSQL
+    Store(StoreArgs),
 }
 
 /// What all consumers are told.
@@ -32,6 +39,50 @@ pub(crate) struct ConsumerArgs {
     /// Where a group begins that has committed nothing: earliest, latest, or a time (2026-11-23T18:00:00Z)
     #[arg(long, value_name = "WHERE", default_value = "earliest", requires = "group", env = "SIGHTLINE_FROM", value_parser = from)]
     pub(crate) from: From,
+}
+
+#[derive(Args, Debug, Clone)]
+pub(crate) struct StoreArgs {
+    #[command(flatten)]
+    pub(crate) consumer: ConsumerArgs,
+    #[command(flatten)]
+    pub(crate) database: DatabaseArgs,
+    /// Only one of the two: events (with tracks), or rollups (detections per minute). Default: both
+    #[arg(long, value_enum, value_name = "WHAT", env = "SIGHTLINE_ONLY")]
+    pub(crate) only: Option<Stored>,
+    /// How long rows are kept, by table: events=90d, tracks=720h, detections_per_minute=2y. Default: for ever
+    #[arg(long, value_name = "TABLE=AGE,…", value_delimiter = ',', env = "SIGHTLINE_KEEP")]
+    pub(crate) keep: Vec<Keep>,
+    /// Make or change no tables; refuse those of another version
+    #[arg(long, env = "SIGHTLINE_NO_MIGRATE")]
+    pub(crate) no_migrate: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Stored {
+    Events,
+    Rollups,
+}
+
+/// Which database.
+#[derive(Args, Debug, Clone)]
+pub(crate) struct DatabaseArgs {
+    /// PostgreSQL 15 or later: postgresql://USER@HOST:5432/NAME?sslmode=verify-full. What is left out comes from PGHOST,
+    /// PGUSER, PGPASSWORD, …
+    #[arg(long, value_name = "URL", env = "SIGHTLINE_DATABASE", hide_env_values = true)]
+    pub(crate) database: Option<String>,
+    /// A file with the password
+    #[arg(long, value_name = "FILE", env = "SIGHTLINE_DATABASE_PASSWORD_FILE")]
+    pub(crate) database_password_file: Option<PathBuf>,
+}
+
+impl DatabaseArgs {
+    /// `None` where no database is named. `who` is shown in `pg_stat_activity`.
+    pub(crate) fn settings(&self, who: &str) -> Result<Option<DatabaseSettings>, Failure> {
+        let password = self.database_password_file.as_deref();
+        let settings = |url: &String| DatabaseSettings::new(url, password, who).map_err(Failure::usage);
+        self.database.as_ref().map(settings).transpose()
+    }
 }
 
 pub(crate) fn from(text: &str) -> Result<From, String> {

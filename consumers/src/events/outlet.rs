@@ -9,29 +9,38 @@ use sightline_service::kafka::{
     KafkaSettings, LOW_LATENCY_LINGER_MS, OnDelivery, Producer, Reader, Refused, SendError,
 };
 
+use super::metrics::Happened;
+use crate::checkpointed::Outlet;
 use crate::runner::WorkError;
 
 /// How long events may wait for their acknowledgement where others wait for the partitions.
 const PATIENCE: Duration = Duration::from_secs(10);
 const LOOK: Duration = Duration::from_millis(100);
 
-pub(super) struct Outlet {
+/// To the topic `events`.
+pub struct EventsOutlet {
     producer: Producer,
     topic: String,
     failed: Arc<AtomicBool>,
     json: Vec<u8>,
+    counted: Arc<Happened>,
 }
 
-impl Outlet {
-    pub(super) fn new(settings: &KafkaSettings, topics: &Topics) -> Result<Self, WorkError> {
+impl EventsOutlet {
+    pub fn new(settings: &KafkaSettings, topics: &Topics, counted: Arc<Happened>) -> Result<Self, WorkError> {
         let producer = Producer::new(settings, LOW_LATENCY_LINGER_MS)?;
-        Ok(Self { producer, topic: topics.events(), failed: Arc::default(), json: Vec::new() })
+        Ok(Self { producer, topic: topics.events(), failed: Arc::default(), json: Vec::new(), counted })
     }
+}
+
+impl Outlet for EventsOutlet {
+    type Item = Event;
 
     /// Takes an event; waits while the client's queue is full.
-    pub(super) fn send(&mut self, event: &Event) -> Result<(), WorkError> {
+    fn send(&mut self, event: Event) -> Result<(), WorkError> {
+        self.counted.count(event.kind);
         self.json.clear();
-        serde_json::to_writer(&mut self.json, event)
+        serde_json::to_writer(&mut self.json, &event)
             .map_err(|error| WorkError::Final(format!("the event {} can't be written: {error}", event.id)))?;
         let failed = Arc::clone(&self.failed);
         let mut on_delivery: OnDelivery = Box::new(move |outcome| {
@@ -74,7 +83,7 @@ impl Outlet {
     }
 
     /// Waits until all are acknowledged: as long as it takes, unless others wait.
-    pub(super) fn flush(&self, reader: &Reader) -> Result<(), WorkError> {
+    fn flush(&mut self, reader: &Reader) -> Result<(), WorkError> {
         let mut asked: Option<Instant> = None;
         while self.producer.flush(LOOK) > 0 {
             if reader.is_waited_for() && asked.get_or_insert_with(Instant::now).elapsed() >= PATIENCE {

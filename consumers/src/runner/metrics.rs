@@ -1,5 +1,7 @@
 //! What every consumer shows of itself.
 
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use prometheus_client::encoding::EncodeLabelSet;
@@ -7,22 +9,24 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
-use sightline_schema::EventType;
 use sightline_service::kafka::{Batch, Partition, Record};
+
+/// The labels of what there is once a consumer.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct OfConsumer {
+    pub consumer: String,
+}
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Of {
+    consumer: String,
     topic: String,
     partition: i32,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Kind {
-    r#type: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Why {
+    consumer: String,
     reason: &'static str,
 }
 
@@ -60,89 +64,120 @@ impl PassedOver {
     }
 }
 
-/// Of one consumer process.
-#[derive(Default)]
+/// What all consumers of a process show, each under its name.
+pub struct Families {
+    records: Family<OfConsumer, Counter>,
+    bytes: Family<OfConsumer, Counter>,
+    passed_over: Family<Why, Counter>,
+    lag: Family<Of, Gauge>,
+    age: Family<Of, Gauge<f64, AtomicU64>>,
+    begun_anew: Family<OfConsumer, Counter>,
+    commits: Family<OfConsumer, Counter>,
+    commits_refused: Family<OfConsumer, Counter>,
+}
+
+impl Families {
+    /// Once a process.
+    pub fn register(registry: &mut Registry) -> Self {
+        let registry = registry.sub_registry_with_prefix("sightline_consumer");
+        let mut counters = |name: &str, help: &str| {
+            let family = Family::default();
+            registry.register(name, help, Family::clone(&family));
+            family
+        };
+        let families = Self {
+            records: counters("records", "Records read"),
+            bytes: counters("bytes", "Bytes read: keys, values, headers"),
+            begun_anew: counters(
+                "begun_anew",
+                "How often the consumer left its group and began from what it had committed",
+            ),
+            commits: counters("commits", "Commits of what was done"),
+            commits_refused: counters(
+                "commits_refused",
+                "Commits that Kafka refused, because others have the partitions or the broker went away",
+            ),
+            passed_over: Family::default(),
+            lag: Family::default(),
+            age: Family::default(),
+        };
+        registry.register(
+            "records_passed_over",
+            "Records that were read and not acted on, by reason",
+            families.passed_over.clone(),
+        );
+        registry.register("lag_records", "Records that lie behind what was taken", families.lag.clone());
+        registry.register(
+            "data_age_seconds",
+            "How old the record taken last was when it was taken",
+            families.age.clone(),
+        );
+        families
+    }
+
+    /// Those of one consumer.
+    pub fn of(&self, consumer: &str) -> Arc<Metrics> {
+        let name = OfConsumer { consumer: consumer.to_owned() };
+        let counter = |family: &Family<OfConsumer, Counter>| family.get_or_create(&name).clone();
+        // A series that is there from the beginning shows its first increase.
+        for reason in PassedOver::ALL {
+            let why = Why { consumer: consumer.to_owned(), reason: reason.as_str() };
+            drop(self.passed_over.get_or_create(&why));
+        }
+        Arc::new(Metrics {
+            consumer: consumer.to_owned(),
+            records: counter(&self.records),
+            bytes: counter(&self.bytes),
+            passed_over: self.passed_over.clone(),
+            lag: self.lag.clone(),
+            age: self.age.clone(),
+            begun_anew: counter(&self.begun_anew),
+            commits: counter(&self.commits),
+            commits_refused: counter(&self.commits_refused),
+        })
+    }
+}
+
+/// What one consumer shows.
 pub struct Metrics {
+    consumer: String,
     records: Counter,
     bytes: Counter,
     passed_over: Family<Why, Counter>,
-    happened: Family<Kind, Counter>,
     lag: Family<Of, Gauge>,
-    age: Family<Of, Gauge<f64, std::sync::atomic::AtomicU64>>,
+    age: Family<Of, Gauge<f64, AtomicU64>>,
     pub(crate) begun_anew: Counter,
     pub(crate) commits: Counter,
     pub(crate) commits_refused: Counter,
 }
 
 impl Metrics {
-    /// All series are of one consumer: its name is a label of each.
-    pub fn register(registry: &mut Registry, consumer: &str) -> Self {
-        let metrics = Self::default();
-        // A series that is there from the beginning shows its first increase.
-        for reason in PassedOver::ALL {
-            drop(metrics.passed_over.get_or_create(&Why { reason: reason.as_str() }));
-        }
-        for kind in EventType::ALL {
-            drop(metrics.happened.get_or_create(&Kind { r#type: kind.as_str() }));
-        }
-        let registry = registry.sub_registry_with_prefix("sightline_consumer");
-        let registry = registry.sub_registry_with_label(("consumer".into(), consumer.to_owned().into()));
-        registry.register("records", "Records read", metrics.records.clone());
-        registry.register("bytes", "Bytes read: keys, values, headers", metrics.bytes.clone());
-        registry.register(
-            "records_passed_over",
-            "Records that were read and not acted on, by reason",
-            metrics.passed_over.clone(),
-        );
-        registry.register("events", "Events written, by type", metrics.happened.clone());
-        registry.register("lag_records", "Records that lie behind what was taken", metrics.lag.clone());
-        registry.register(
-            "data_age_seconds",
-            "How old the record taken last was when it was taken",
-            metrics.age.clone(),
-        );
-        registry.register(
-            "begun_anew",
-            "How often the consumer left its group and began from what it had committed",
-            metrics.begun_anew.clone(),
-        );
-        registry.register("commits", "Commits of what was done", metrics.commits.clone());
-        registry.register(
-            "commits_refused",
-            "Commits that Kafka refused, because others have the partitions or the broker went away",
-            metrics.commits_refused.clone(),
-        );
-        metrics
-    }
-
     pub fn passed_over(&self, reason: PassedOver) {
-        self.passed_over.get_or_create(&Why { reason: reason.as_str() }).inc();
-    }
-
-    pub fn happened(&self, kind: EventType) {
-        self.happened.get_or_create(&Kind { r#type: kind.as_str() }).inc();
+        let why = Why { consumer: self.consumer.clone(), reason: reason.as_str() };
+        self.passed_over.get_or_create(&why).inc();
     }
 
     pub(super) fn taken(&self, batch: &Batch, last: &Record<'_>) {
         self.records.inc_by(batch.len() as u64);
         self.bytes.inc_by(batch.bytes() as u64);
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
-        let of = Of { topic: batch.topic.to_string(), partition: batch.partition };
+        let of = self.of(&batch.topic, batch.partition);
         self.age.get_or_create(&of).set(now - last.timestamp_ms as f64 / 1000.0);
     }
 
     pub(super) fn lag(&self, partition: &Partition, lag: Option<i64>) {
         if let Some(lag) = lag {
-            self.lag.get_or_create(&of(partition)).set(lag);
+            self.lag.get_or_create(&self.of(&partition.0, partition.1)).set(lag);
         }
     }
 
     pub(super) fn gone(&self, partition: &Partition) {
-        self.lag.remove(&of(partition));
-        self.age.remove(&of(partition));
+        let of = self.of(&partition.0, partition.1);
+        self.lag.remove(&of);
+        self.age.remove(&of);
     }
-}
 
-fn of((topic, partition): &Partition) -> Of {
-    Of { topic: topic.clone(), partition: *partition }
+    fn of(&self, topic: &str, partition: i32) -> Of {
+        Of { consumer: self.consumer.clone(), topic: topic.to_owned(), partition }
+    }
 }

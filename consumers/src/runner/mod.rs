@@ -14,7 +14,7 @@ use sightline_service::kafka::{
 };
 use sightline_service::shutdown::Shutdown;
 
-pub use self::metrics::{Metrics, PassedOver};
+pub use self::metrics::{Families, Metrics, OfConsumer, PassedOver};
 
 /// One wait for a step.
 const LOOK: Duration = Duration::from_millis(100);
@@ -63,6 +63,8 @@ pub struct Runner<'a> {
     pub settings: &'a KafkaSettings,
     pub options: ReaderOptions,
     pub health: &'a Health,
+    /// Its part of the process's health.
+    pub part: &'static str,
     pub shutdown: &'a Shutdown,
     pub metrics: Arc<Metrics>,
 }
@@ -80,7 +82,7 @@ impl Runner<'_> {
                         backoff.reset();
                     }
                     let pause = backoff.next(&mut rand::rng());
-                    self.health.set("kafka", Condition::NotReady(why.clone()));
+                    self.health.set(self.part, Condition::NotReady(why.clone()));
                     self.metrics.begun_anew.inc();
                     tracing::warn!("beginning anew in {:.1} s: {why}", pause.as_secs_f64());
                     self.shutdown.wait_timeout(pause);
@@ -114,8 +116,8 @@ impl Runner<'_> {
 
     fn tell<W: Work>(&self, run: &Run<'_, W>) {
         match run.reader.link() {
-            LinkState::Down(fault) => self.health.set("kafka", Condition::NotReady(fault.to_string())),
-            LinkState::Up | LinkState::Connecting => self.health.set("kafka", Condition::Ready),
+            LinkState::Down(fault) => self.health.set(self.part, Condition::NotReady(fault.to_string())),
+            LinkState::Up | LinkState::Connecting => self.health.set(self.part, Condition::Ready),
         }
         for (partition, place) in &run.held {
             let lag = place.next.and_then(|next| run.reader.lag(partition, next));

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
-use sightline_consumers::events::rules::{PartitionState, Seen, Taken};
+use sightline_consumers::events::rules::PartitionState;
+use sightline_consumers::partition::Taken;
+use sightline_consumers::seen::Seen;
 use sightline_schema::Event;
 
 /// A run through the records of a partition.

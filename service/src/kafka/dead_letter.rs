@@ -1,15 +1,20 @@
 //! What could not be read goes to a topic of its own, as it came, and the rest goes on.
 
+use std::time::Duration;
+
 use rdkafka::message::{Header, OwnedHeaders};
 use sha2::{Digest as _, Sha256};
 
 use super::config::KafkaSettings;
-use super::fault::KafkaFault;
+use super::fault::{FaultKind, KafkaFault};
 use super::producer::{LOW_LATENCY_LINGER_MS, Producer};
 use super::tail::Tailed;
 
 /// Longer ones are cut: a record may be larger than the topic for dead letters takes.
 const MOST: usize = 256 * 1024;
+
+/// Waiting for what was sent.
+const FLUSH: Duration = Duration::from_secs(30);
 
 /// The headers of a dead letter.
 pub const HEADER_WHY: &str = "sightline-why";
@@ -28,6 +33,18 @@ pub struct DeadLetters {
 impl DeadLetters {
     pub fn new(settings: &KafkaSettings, topic: String) -> Result<Self, KafkaFault> {
         Ok(Self { producer: Producer::new(settings, LOW_LATENCY_LINGER_MS)?, topic })
+    }
+
+    /// Waits until all that was sent lies in Kafka, or was given up and said; 30 s at most. Before an offset behind them is
+    /// committed.
+    pub fn flush(&self) -> Result<(), KafkaFault> {
+        match self.producer.flush(FLUSH) {
+            0 => Ok(()),
+            left => Err(KafkaFault::new(
+                FaultKind::Unreachable,
+                format!("{left} dead letters are not in {} yet; is the broker there?", self.topic),
+            )),
+        }
     }
 
     /// Sends a copy of the record with why it could not be read; says so in the log. Never blocks.

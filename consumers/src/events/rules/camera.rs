@@ -2,27 +2,30 @@
 
 use sightline_schema::{CameraState, Event, EventType, Gap, SpecRecord, StreamRecord, StreamState, Tick};
 
-use super::codec::{Reader, StateError, Writer};
-use super::emit::{Emit, Place};
-use super::frame::{FrameView, SightView};
+use super::emit::Emit;
 use super::geometry::{cuts, distance_to_border, distance_to_line, is_inside};
 use super::link::{WITHIN, link};
 use super::names::Names;
-use super::partition::Taken;
 use super::spec::{Spec, counts};
 use super::track::{Near, Sight, Track};
 use super::visit::{Change, Crossing, FAR, SETTLED, Visit};
+use crate::codec::{Reader, StateError, Writer};
+use crate::partition::{CameraMemory, Place, QUIET, Taken, Time, is_new};
+use crate::seen::{FrameView, Seen, SightView};
 
 /// A track that was not seen for longer is over, in milliseconds.
 const OVER: i64 = 2000;
 /// A camera without results for as long is down, in milliseconds.
-pub(super) const DOWN: i64 = 10_000;
+const DOWN: i64 = QUIET;
+/// A camera that is taken up so soon after reading began may have had an epoch that was not read, in milliseconds: tracks go on
+/// for 2 s, and results may be 10 s old when they are written.
+const EARLY: i64 = 12_000;
 /// Ages travel in tenths of a second.
 const AGE_ERROR: i64 = 100;
 
 /// Since when a camera's frames are looked at.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum TakenUp {
+enum TakenUp {
     /// In the middle of an epoch that was running at this time: tracks that are older are not known from their beginning.
     Running(i64),
     /// At the beginning of an epoch, whose predecessor may have gone unread: the first tracks may be older ones.
@@ -31,20 +34,21 @@ pub(super) enum TakenUp {
     Whole,
 }
 
+/// What is remembered of a camera.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Camera {
+pub struct Camera {
     /// The newest seen.
-    pub(super) epoch: u64,
+    epoch: u64,
     /// The last frame taken.
-    pub(super) last: Option<Place>,
-    pub(super) taken_up: Option<TakenUp>,
+    last: Option<Place>,
+    taken_up: Option<TakenUp>,
     /// Frames were passed over before it was taken up.
     has_missed: bool,
     /// The time of the first frame taken.
     first: Option<i64>,
     is_down: bool,
     /// When its stream ended, by the timestamp of the record, in milliseconds.
-    pub(super) ended: Option<i64>,
+    ended: Option<i64>,
     names: Names,
     /// A spec was read: without one there is nothing to say events by.
     is_known: bool,
@@ -54,13 +58,7 @@ pub(super) struct Camera {
 }
 
 impl Camera {
-    /// A record of a newer epoch than any before.
-    pub(super) fn begin(&mut self, epoch: u64) {
-        self.epoch = epoch;
-        self.ended = None;
-    }
-
-    pub(super) fn take_spec(&mut self, id: &str, record: &SpecRecord, out: &mut Vec<Event>) {
+    fn take_spec(&mut self, id: &str, record: &SpecRecord, out: &mut Vec<Event>) {
         self.is_known = true;
         let spec = Spec::of(record, &mut self.names);
         if spec == self.spec {
@@ -88,7 +86,7 @@ impl Camera {
     }
 
     /// `is_early`: its predecessor may have gone unread. `now` is the newest timestamp of the partition.
-    pub(super) fn take_stream(
+    fn take_stream(
         &mut self,
         id: &str,
         record: &StreamRecord,
@@ -122,7 +120,7 @@ impl Camera {
         }
     }
 
-    pub(super) fn take_gap(&mut self, id: &str, gap: &Gap, out: &mut Vec<Event>) {
+    fn take_gap(&mut self, id: &str, gap: &Gap, out: &mut Vec<Event>) {
         let Some(before) = gap.before else { return };
         let at = before.captured_at.as_micros().div_euclid(1000);
         self.pass(id, at, out);
@@ -131,7 +129,7 @@ impl Camera {
         }
     }
 
-    pub(super) fn take_tick(&mut self, id: &str, tick: &Tick, out: &mut Vec<Event>) {
+    fn take_tick(&mut self, id: &str, tick: &Tick, out: &mut Vec<Event>) {
         let at = tick.at.as_micros().div_euclid(1000);
         self.pass(id, at, out);
         let is_dark = self.last.is_some_and(|(.., last)| at - last >= DOWN);
@@ -141,12 +139,7 @@ impl Camera {
     }
 
     /// Dated at the last frame, once.
-    pub(super) fn go_down(
-        &mut self,
-        id: &str,
-        error: Option<sightline_schema::ErrorCode>,
-        out: &mut Vec<Event>,
-    ) {
+    fn go_down(&mut self, id: &str, error: Option<sightline_schema::ErrorCode>, out: &mut Vec<Event>) {
         self.ended = None;
         let Some(last) = self.last else { return };
         if !self.is_down {
@@ -156,21 +149,17 @@ impl Camera {
         }
     }
 
-    pub(super) fn take_frame(&mut self, id: &str, frame: &FrameView<'_>, out: &mut Vec<Event>) -> Taken {
-        if let Some((epoch, seq, at)) = self.last {
-            if epoch == frame.epoch && frame.seq <= seq {
-                return Taken::Repeat;
-            }
-            if frame.at <= at {
-                return Taken::Backwards;
-            }
+    fn take_frame(&mut self, id: &str, frame: &FrameView<'_>, out: &mut Vec<Event>) -> Taken {
+        let place = (frame.epoch, frame.seq, frame.at);
+        let taken = is_new(self.last, place);
+        if taken != Taken::Accepted {
+            return taken;
         }
         let Some(taken_up) = self.taken_up else {
             self.has_missed = true;
             return Taken::NotTakenUp;
         };
         self.pass(id, frame.at, out);
-        let place = (frame.epoch, frame.seq, frame.at);
         if std::mem::take(&mut self.is_down) {
             self.emit(id, out).camera(EventType::CameraUp, place, None);
         }
@@ -272,7 +261,51 @@ impl Camera {
         Emit { camera: id, names: &self.names, spec: &self.spec, out }
     }
 
-    pub(super) fn state(&self) -> Vec<u8> {
+    fn near(&self) -> Near {
+        let (epoch, seq, at) = self.last.unwrap_or_default();
+        Near { epoch, seq, at, track: 0 }
+    }
+}
+
+impl CameraMemory for Camera {
+    type Out = Event;
+
+    fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    fn begin(&mut self, epoch: u64) {
+        self.epoch = epoch;
+        self.ended = None;
+    }
+
+    fn take(&mut self, id: &str, record: &Seen<'_>, time: Time, out: &mut Vec<Event>) -> Taken {
+        match record {
+            Seen::Frame(frame) => return self.take_frame(id, frame, out),
+            Seen::Spec(spec) => self.take_spec(id, spec, out),
+            Seen::Stream(stream) => {
+                let is_early = time.since.is_some_and(|since| time.now - since < EARLY);
+                self.take_stream(id, stream, is_early, time.now, out);
+            }
+            Seen::Gap(gap) => self.take_gap(id, gap, out),
+            Seen::Tick(tick) => self.take_tick(id, tick, out),
+        }
+        Taken::Accepted
+    }
+
+    fn ended(&self) -> Option<i64> {
+        self.ended
+    }
+
+    fn settle(&mut self, id: &str, out: &mut Vec<Event>) {
+        self.go_down(id, None, out);
+    }
+
+    fn last(&self) -> Option<Place> {
+        self.last
+    }
+
+    fn state(&self) -> Vec<u8> {
         let mut to = Writer::new();
         to.number(self.epoch);
         to.option(self.last, |to, (epoch, seq, at)| {
@@ -302,7 +335,7 @@ impl Camera {
         to.finish()
     }
 
-    pub(super) fn restore(state: &[u8]) -> Result<Self, StateError> {
+    fn restore(state: &[u8]) -> Result<Self, StateError> {
         let mut from = Reader::new(state)?;
         let epoch = from.number()?;
         let last = from.option(|from| Ok((from.number()?, from.number()?, from.signed()?)))?;
@@ -336,11 +369,6 @@ impl Camera {
         camera.tracks = (0..count).map(|_| Track::read(&mut from, &near)).collect::<Result<_, _>>()?;
         from.end()?;
         Ok(camera)
-    }
-
-    fn near(&self) -> Near {
-        let (epoch, seq, at) = self.last.unwrap_or_default();
-        Near { epoch, seq, at, track: 0 }
     }
 }
 

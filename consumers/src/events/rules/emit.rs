@@ -2,11 +2,12 @@
 
 use sightline_schema::{BestSight, Box2d, Direction, ErrorCode, Event, EventType, Point, Timestamp};
 
-use super::geometry::BoxUnits;
 use super::names::{Name, Names};
 use super::spec::Spec;
 use super::track::{Sight, Track};
 use super::visit::Change;
+use crate::partition::Place;
+use crate::seen::{BoxUnits, UNIT};
 
 /// Where events of one camera go, with what all of them bear.
 pub(super) struct Emit<'a> {
@@ -15,9 +16,6 @@ pub(super) struct Emit<'a> {
     pub(super) spec: &'a Spec,
     pub(super) out: &'a mut Vec<Event>,
 }
-
-/// A frame: epoch, seq, time in milliseconds.
-pub(super) type Place = (u64, u64, i64);
 
 impl Emit<'_> {
     pub(super) fn started(&mut self, track: &Track) {
@@ -151,6 +149,6 @@ fn confidence(sight: &Sight) -> f32 {
 }
 
 fn box2d(units: BoxUnits) -> Box2d {
-    let [x_min, y_min, x_max, y_max] = units.map(|units| (f64::from(units) / super::geometry::UNIT) as f32);
+    let [x_min, y_min, x_max, y_max] = units.map(|units| (f64::from(units) / UNIT) as f32);
     Box2d { x_min, y_min, x_max, y_max }
 }

@@ -3,18 +3,12 @@
 //! A middle may be half of one. All of them are exact in 64 bits, and so is what tells a side: a point that lies on a line
 //! does so for any implementation. Only distances are rounded.
 
-/// So many are a frame.
-pub(super) const UNIT: f64 = 1e5;
-
-/// A point in [`UNIT`]s.
+/// A point in [`UNIT`](crate::seen::UNIT)s.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct P {
     pub(super) x: f64,
     pub(super) y: f64,
 }
-
-/// `x_min, y_min, x_max, y_max` in [`UNIT`]s.
-pub(super) type BoxUnits = [i32; 4];
 
 fn cross(from: P, to: P, p: P) -> f64 {
     (to.x - from.x) * (p.y - from.y) - (to.y - from.y) * (p.x - from.x)

@@ -4,17 +4,15 @@
 //! anywhere and restored gives the same events as one that is not.
 
 mod camera;
-mod codec;
 mod emit;
-mod frame;
 mod geometry;
 mod link;
 mod names;
-mod partition;
 mod spec;
 mod track;
 mod visit;
 
-pub use codec::StateError;
-pub use frame::{FrameView, Seen, UnreadableRecord};
-pub use partition::{PARTITION, PartitionState, Taken};
+pub use camera::Camera;
+
+/// A partition by these rules.
+pub type PartitionState = crate::partition::PartitionState<Camera>;

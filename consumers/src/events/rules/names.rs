@@ -1,6 +1,6 @@
 //! Labels and ids of zones and lines, each kept once for a camera.
 
-use super::codec::{Reader, StateError, Writer};
+use crate::codec::{Reader, StateError, Writer};
 
 /// Of a name in its camera's table.
 pub(super) type Name = u32;

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use sightline_schema::{Anchor, Point, SpecRecord};
 
-use super::codec::{Reader, StateError, Writer};
-use super::geometry::{P, UNIT};
+use super::geometry::P;
 use super::names::{Name, Names};
+use crate::codec::{Reader, StateError, Writer};
+use crate::seen::UNIT;
 
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Spec {

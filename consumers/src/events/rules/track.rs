@@ -2,16 +2,17 @@
 
 use sightline_schema::Anchor;
 
-use super::codec::{Reader, StateError, Writer};
-use super::geometry::{BoxUnits, P};
+use super::geometry::P;
 use super::names::Name;
 use super::visit::{Crossing, Visit};
+use crate::codec::{Reader, StateError, Writer};
+use crate::seen::BoxUnits;
 
 /// Points of a path.
 const POINTS: usize = 8;
 /// Half of a velocity's weight goes to what is older than this, in milliseconds.
 const MEMORY: i64 = 500;
-/// A [`UNIT`](super::geometry::UNIT) in ten-millionths of the frame: what a velocity moves something by in a millisecond.
+/// A [`UNIT`](crate::seen::UNIT) in ten-millionths of the frame: what a velocity moves something by in a millisecond.
 const FINE: i64 = 100;
 
 /// A track in a frame.

@@ -1,8 +1,8 @@
 //! A track and a zone, a track and a line: what is settled, and what is pending.
 
-use super::codec::{Reader, StateError, Writer};
 use super::names::Name;
 use super::track::{Near, Sight};
+use crate::codec::{Reader, StateError, Writer};
 
 /// A change counts once it is 0.005 from the border, in hundred-thousandths of the frame's height, but for what rounding may take…
 pub(super) const FAR: f64 = 500.0 - 1e-4;

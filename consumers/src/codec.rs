@@ -3,7 +3,7 @@
 use thiserror::Error;
 
 /// What is written first.
-pub(super) const VERSION: u8 = 2;
+pub(crate) const VERSION: u8 = 2;
 
 /// Bytes that are no state of this version.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -15,18 +15,18 @@ pub enum StateError {
 }
 
 #[derive(Default)]
-pub(super) struct Writer(Vec<u8>);
+pub(crate) struct Writer(Vec<u8>);
 
 impl Writer {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(vec![VERSION])
     }
 
-    pub(super) fn finish(self) -> Vec<u8> {
+    pub(crate) fn finish(self) -> Vec<u8> {
         self.0
     }
 
-    pub(super) fn number(&mut self, mut value: u64) {
+    pub(crate) fn number(&mut self, mut value: u64) {
         while value >= 0x80 {
             self.0.push(value as u8 | 0x80);
             value >>= 7;
@@ -34,24 +34,24 @@ impl Writer {
         self.0.push(value as u8);
     }
 
-    pub(super) fn signed(&mut self, value: i64) {
+    pub(crate) fn signed(&mut self, value: i64) {
         self.number(((value << 1) ^ (value >> 63)) as u64);
     }
 
-    pub(super) fn count(&mut self, value: usize) {
+    pub(crate) fn count(&mut self, value: usize) {
         self.number(value as u64);
     }
 
-    pub(super) fn flag(&mut self, value: bool) {
+    pub(crate) fn flag(&mut self, value: bool) {
         self.0.push(u8::from(value));
     }
 
-    pub(super) fn text(&mut self, text: &str) {
+    pub(crate) fn text(&mut self, text: &str) {
         self.count(text.len());
         self.0.extend_from_slice(text.as_bytes());
     }
 
-    pub(super) fn option<T>(&mut self, value: Option<T>, write: impl FnOnce(&mut Self, T)) {
+    pub(crate) fn option<T>(&mut self, value: Option<T>, write: impl FnOnce(&mut Self, T)) {
         self.flag(value.is_some());
         if let Some(value) = value {
             write(self, value);
@@ -59,10 +59,10 @@ impl Writer {
     }
 }
 
-pub(super) struct Reader<'a>(&'a [u8]);
+pub(crate) struct Reader<'a>(&'a [u8]);
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(bytes: &'a [u8]) -> Result<Self, StateError> {
+    pub(crate) fn new(bytes: &'a [u8]) -> Result<Self, StateError> {
         match bytes.split_first() {
             Some((&VERSION, rest)) => Ok(Self(rest)),
             Some((version, _)) => Err(StateError::Version(*version)),
@@ -70,7 +70,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    pub(super) fn end(&self) -> Result<(), StateError> {
+    pub(crate) fn end(&self) -> Result<(), StateError> {
         if self.0.is_empty() { Ok(()) } else { Err(StateError::Torn) }
     }
 
@@ -80,7 +80,7 @@ impl<'a> Reader<'a> {
         Ok(bytes)
     }
 
-    pub(super) fn number(&mut self) -> Result<u64, StateError> {
+    pub(crate) fn number(&mut self) -> Result<u64, StateError> {
         let mut value = 0_u64;
         for shift in (0..64).step_by(7) {
             let byte = *self.bytes(1)?.first().ok_or(StateError::Torn)?;
@@ -92,26 +92,26 @@ impl<'a> Reader<'a> {
         Err(StateError::Torn)
     }
 
-    pub(super) fn signed(&mut self) -> Result<i64, StateError> {
+    pub(crate) fn signed(&mut self) -> Result<i64, StateError> {
         let value = self.number()?;
         Ok((value >> 1) as i64 ^ -((value & 1) as i64))
     }
 
-    pub(super) fn small<T: TryFrom<u64>>(&mut self) -> Result<T, StateError> {
+    pub(crate) fn small<T: TryFrom<u64>>(&mut self) -> Result<T, StateError> {
         T::try_from(self.number()?).map_err(|_| StateError::Torn)
     }
 
-    pub(super) fn small_signed(&mut self) -> Result<i32, StateError> {
+    pub(crate) fn small_signed(&mut self) -> Result<i32, StateError> {
         i32::try_from(self.signed()?).map_err(|_| StateError::Torn)
     }
 
     /// Of things that take a byte each at least: a torn state asks for no more memory than it has bytes.
-    pub(super) fn count(&mut self) -> Result<usize, StateError> {
+    pub(crate) fn count(&mut self) -> Result<usize, StateError> {
         let count: usize = self.small()?;
         if count <= self.0.len() { Ok(count) } else { Err(StateError::Torn) }
     }
 
-    pub(super) fn flag(&mut self) -> Result<bool, StateError> {
+    pub(crate) fn flag(&mut self) -> Result<bool, StateError> {
         match self.bytes(1)? {
             [0] => Ok(false),
             [1] => Ok(true),
@@ -119,13 +119,13 @@ impl<'a> Reader<'a> {
         }
     }
 
-    pub(super) fn text(&mut self) -> Result<String, StateError> {
+    pub(crate) fn text(&mut self) -> Result<String, StateError> {
         let count = self.count()?;
         let bytes = self.bytes(count)?;
         std::str::from_utf8(bytes).map(str::to_owned).map_err(|_| StateError::Torn)
     }
 
-    pub(super) fn option<T>(
+    pub(crate) fn option<T>(
         &mut self,
         read: impl FnOnce(&mut Self) -> Result<T, StateError>,
     ) -> Result<Option<T>, StateError> {

@@ -8,7 +8,11 @@ use sightline_schema::{
 };
 use thiserror::Error;
 
-use super::geometry::{BoxUnits, UNIT};
+/// Whole numbers of 1/100,000 of the frame, as boxes travel.
+pub(crate) const UNIT: f64 = 1e5;
+
+/// `x_min, y_min, x_max, y_max` in [`UNIT`]s.
+pub(crate) type BoxUnits = [i32; 4];
 
 /// A record of `detections`.
 #[derive(Debug)]
@@ -23,27 +27,29 @@ pub enum Seen<'a> {
 /// What the rules need of a `frame/1`.
 #[derive(Debug)]
 pub struct FrameView<'a> {
-    pub(super) camera: Cow<'a, str>,
-    pub(super) epoch: u64,
-    pub(super) seq: u64,
+    pub(crate) camera: Cow<'a, str>,
+    pub(crate) epoch: u64,
+    pub(crate) seq: u64,
     /// Milliseconds since 1970.
-    pub(super) at: i64,
+    pub(crate) at: i64,
     /// Width ÷ height of the picture.
-    pub(super) aspect: f64,
+    pub(crate) aspect: f64,
     /// Those with a confirmed track.
-    pub(super) sights: Vec<SightView<'a>>,
+    pub(crate) sights: Vec<SightView<'a>>,
+    /// All others: label, and confidence in 1/10,000.
+    pub(crate) others: Vec<(Cow<'a, str>, u16)>,
 }
 
 #[derive(Debug)]
-pub(super) struct SightView<'a> {
-    pub(super) track: u64,
+pub(crate) struct SightView<'a> {
+    pub(crate) track: u64,
     /// Milliseconds.
-    pub(super) age: i64,
-    pub(super) class_id: u32,
-    pub(super) label: Cow<'a, str>,
+    pub(crate) age: i64,
+    pub(crate) class_id: u32,
+    pub(crate) label: Cow<'a, str>,
     /// 1/10,000.
-    pub(super) confidence: u16,
-    pub(super) units: BoxUnits,
+    pub(crate) confidence: u16,
+    pub(crate) units: BoxUnits,
 }
 
 /// A record that is none of what it should be.
@@ -96,7 +102,7 @@ impl<'a> Seen<'a> {
         }
     }
 
-    pub(super) const fn epoch(&self) -> u64 {
+    pub const fn epoch(&self) -> u64 {
         match self {
             Self::Frame(frame) => frame.epoch,
             Self::Spec(spec) => spec.epoch,
@@ -140,6 +146,12 @@ struct Track {
 }
 
 impl<'a> FrameView<'a> {
+    /// Label and confidence, in 1/10,000, of every detection.
+    pub(crate) fn labels(&self) -> impl Iterator<Item = (&str, u16)> {
+        let sights = self.sights.iter().map(|sight| (&*sight.label, sight.confidence));
+        sights.chain(self.others.iter().map(|(label, confidence)| (&**label, *confidence)))
+    }
+
     fn parse(value: &'a [u8]) -> Result<Self, UnreadableRecord> {
         let wrong = |why: String| UnreadableRecord::Frame(why);
         let frame: Frame<'a> = serde_json::from_slice(value).map_err(|error| wrong(error.to_string()))?;
@@ -152,7 +164,7 @@ impl<'a> FrameView<'a> {
         let at = millis(&frame.captured_at).ok_or_else(|| {
             wrong(format!("captured_at {:?} is not a time of the years 1970 to 9999", frame.captured_at))
         })?;
-        let mut sights = Vec::with_capacity(frame.detections.len());
+        let (mut sights, mut others) = (Vec::with_capacity(frame.detections.len()), Vec::new());
         for (i, detection) in frame.detections.into_iter().enumerate() {
             let field = |what: &str| wrong(format!("detections[{i}].{what}"));
             let [x_min, y_min, x_max, y_max] = detection.bounds;
@@ -163,11 +175,16 @@ impl<'a> FrameView<'a> {
             if !(0.0..=1.0).contains(&detection.confidence) {
                 return Err(field(&format!("confidence {} is not within 0..1", detection.confidence)));
             }
-            let Some(track) = detection.track else { continue };
+            let confidence = (detection.confidence * 1e4).round() as u16;
+            let Some(track) = detection.track else {
+                others.push((detection.label, confidence));
+                continue;
+            };
             if !(0.0..1e9).contains(&track.age_s) {
                 return Err(field(&format!("track.age_s {} is no age", track.age_s)));
             }
             if track.state != TrackState::Confirmed {
+                others.push((detection.label, confidence));
                 continue;
             }
             sights.push(SightView {
@@ -175,12 +192,12 @@ impl<'a> FrameView<'a> {
                 age: (track.age_s * 1e3).round() as i64,
                 class_id: detection.class_id,
                 label: detection.label,
-                confidence: (detection.confidence * 1e4).round() as u16,
+                confidence,
                 units: detection.bounds.map(|value| (value * UNIT).round() as i32),
             });
         }
         let aspect = f64::from(frame.width) / f64::from(frame.height);
-        Ok(Self { camera: frame.camera, epoch: frame.epoch, seq: frame.seq, at, aspect, sights })
+        Ok(Self { camera: frame.camera, epoch: frame.epoch, seq: frame.seq, at, aspect, sights, others })
     }
 }
 

@@ -1,0 +1,193 @@
+//! What is known of one partition of `detections`: its cameras, by whatever rules, and its own time.
+
+use std::collections::{BTreeSet, HashMap};
+
+use sightline_schema::Timestamp;
+
+use crate::checkpoint::Kept;
+use crate::codec::{Reader, StateError, Writer};
+use crate::seen::Seen;
+
+/// Under what the partition's own state is kept. No camera has such an id.
+pub const PARTITION: &str = "_partition";
+
+/// A stream that ended, and was not followed by another for so long by the partition's time, has come to its end, in
+/// milliseconds.
+pub(crate) const QUIET: i64 = 10_000;
+
+/// What became of a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Taken {
+    Accepted,
+    /// Of an epoch below the newest.
+    Late,
+    Repeat,
+    Backwards,
+    NotTakenUp,
+}
+
+/// The time of a partition: that of its records, in milliseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Time {
+    /// When reading began; `None` where it began at the log's own beginning, or has not yet.
+    pub since: Option<i64>,
+    /// The newest.
+    pub now: i64,
+}
+
+/// Epoch, seq and time of a frame, in milliseconds.
+pub type Place = (u64, u64, i64);
+
+/// Whether a frame is new, by the reader's rules, to who took `last` before.
+pub(crate) fn is_new(last: Option<Place>, frame: Place) -> Taken {
+    match last {
+        Some((epoch, seq, _)) if epoch == frame.0 && frame.1 <= seq => Taken::Repeat,
+        Some((.., at)) if frame.2 <= at => Taken::Backwards,
+        _ => Taken::Accepted,
+    }
+}
+
+/// What is known of one camera, by some rules. Pure: the same records give the same.
+pub trait CameraMemory: Default {
+    /// What comes of records.
+    type Out;
+
+    /// The newest epoch seen.
+    fn epoch(&self) -> u64;
+
+    /// A record of a newer epoch than any before follows.
+    fn begin(&mut self, epoch: u64);
+
+    /// Takes one record of its newest epoch.
+    fn take(&mut self, id: &str, record: &Seen<'_>, time: Time, out: &mut Vec<Self::Out>) -> Taken;
+
+    /// When its stream ended, by the timestamp of the record that said so.
+    fn ended(&self) -> Option<i64>;
+
+    /// Its stream ended [`QUIET`] ago, and nothing followed.
+    fn settle(&mut self, id: &str, out: &mut Vec<Self::Out>);
+
+    /// The last frame taken.
+    fn last(&self) -> Option<Place>;
+
+    fn state(&self) -> Vec<u8>;
+
+    fn restore(state: &[u8]) -> Result<Self, StateError>;
+}
+
+impl<C: CameraMemory> Default for PartitionState<C> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// All cameras of a partition, and the partition's own time.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PartitionState<C> {
+    begun: bool,
+    time: Time,
+    cameras: HashMap<String, C>,
+    /// Cameras whose stream ended, and when that is settled.
+    ending: BTreeSet<(i64, String)>,
+    changed: BTreeSet<String>,
+}
+
+impl<C: CameraMemory> PartitionState<C> {
+    /// Before the first record.
+    pub fn new() -> Self {
+        let (begun, time) = (false, Time::default());
+        Self { begun, time, cameras: HashMap::new(), ending: BTreeSet::new(), changed: BTreeSet::new() }
+    }
+
+    /// Takes one record in; what comes of it goes to `out`. `offset` is where it lies, `timestamp` what Kafka says of it, in
+    /// milliseconds.
+    pub fn take(&mut self, record: &Seen<'_>, offset: i64, timestamp: i64, out: &mut Vec<C::Out>) -> Taken {
+        if !self.begun {
+            self.begun = true;
+            self.time.since = (offset > 0).then_some(timestamp);
+        }
+        self.time.now = self.time.now.max(timestamp);
+        let taken = self.take_one(record, out);
+        self.settle_what_ended(out);
+        taken
+    }
+
+    fn take_one(&mut self, record: &Seen<'_>, out: &mut Vec<C::Out>) -> Taken {
+        let id = record.camera();
+        if !self.cameras.contains_key(id) {
+            self.cameras.insert(id.to_owned(), C::default());
+        }
+        let Some(camera) = self.cameras.get_mut(id) else { return Taken::NotTakenUp };
+        if record.epoch() < camera.epoch() {
+            return Taken::Late;
+        }
+        if !self.changed.contains(id) {
+            self.changed.insert(id.to_owned());
+        }
+        let ended = camera.ended();
+        if record.epoch() > camera.epoch() {
+            camera.begin(record.epoch());
+        }
+        let taken = camera.take(id, record, self.time, out);
+        let now_ended = camera.ended();
+        if now_ended != ended {
+            if let Some(at) = ended {
+                self.ending.remove(&(at + QUIET, id.to_owned()));
+            }
+            if let Some(at) = now_ended {
+                self.ending.insert((at + QUIET, id.to_owned()));
+            }
+        }
+        taken
+    }
+
+    fn settle_what_ended(&mut self, out: &mut Vec<C::Out>) {
+        while self.ending.first().is_some_and(|(due, _)| *due <= self.time.now) {
+            let Some((_, id)) = self.ending.pop_first() else { return };
+            if let Some(camera) = self.cameras.get_mut(&id) {
+                camera.settle(&id, out);
+                self.changed.insert(id);
+            }
+        }
+    }
+
+    /// What changed since this was asked last, to be kept: cameras, and the partition's own under [`PARTITION`].
+    pub fn changes(&mut self) -> Vec<(String, Kept)> {
+        let mut changes = Vec::with_capacity(self.changed.len() + 1);
+        for id in std::mem::take(&mut self.changed) {
+            let Some(camera) = self.cameras.get(&id) else { continue };
+            let captured_at = camera.last().map(|(.., at)| Timestamp::from_micros(at * 1000));
+            let kept = Kept { epoch: camera.epoch(), captured_at, state: camera.state() };
+            changes.push((id, kept));
+        }
+        if !changes.is_empty() {
+            let mut to = Writer::new();
+            to.option(self.time.since, |to, at| to.signed(at));
+            to.signed(self.time.now);
+            changes.push((PARTITION.to_owned(), Kept { epoch: 0, captured_at: None, state: to.finish() }));
+        }
+        changes
+    }
+
+    /// The other way, before the first record.
+    pub fn restore(&mut self, id: &str, state: &[u8]) -> Result<(), StateError> {
+        self.begun = true;
+        if id == PARTITION {
+            let mut from = Reader::new(state)?;
+            self.time.since = from.option(Reader::signed)?;
+            self.time.now = from.signed()?;
+            return from.end();
+        }
+        let camera = C::restore(state)?;
+        if let Some(at) = camera.ended() {
+            self.ending.insert((at + QUIET, id.to_owned()));
+        }
+        self.cameras.insert(id.to_owned(), camera);
+        Ok(())
+    }
+
+    /// How many cameras it knows.
+    pub fn cameras(&self) -> usize {
+        self.cameras.len()
+    }
+}
