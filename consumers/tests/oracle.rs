@@ -147,7 +147,7 @@ fn two_readings_of_the_rule_book_agree() {
     };
     let next = AtomicUsize::new(0);
     let workers = std::thread::available_parallelism().map_or(1, |count| count.get().min(4));
-    let (mut counts, mut found) = (BTreeMap::new(), Vec::new());
+    let (mut counts, mut found) = (BTreeMap::<String, u64>::new(), Vec::new());
     std::thread::scope(|scope| {
         let workers: Vec<_> = (0..workers).map(|_| scope.spawn(|| work(&seeds, &next))).collect();
         for worker in workers {

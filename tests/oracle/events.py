@@ -24,6 +24,12 @@ MEMORY_MS = 500
 # Velocities are whole numbers of this part of the frame a second.
 VELOCITY = 10_000
 
+# As they are written, so that a `diff` of two runs shows what differs.
+FIELDS = (
+    "schema id type camera epoch seq generation at track_key class_id label confidence line direction zone duration_s appeared "
+    "vanished box first_seen last_seen path best error labels"
+).split()
+
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 
@@ -442,8 +448,8 @@ class Camera:
             **more,
         }
         if self.spec.labels:
-            event["labels"] = self.spec.labels
-        self.events.append(event)
+            event["labels"] = dict(sorted(self.spec.labels.items()))
+        self.events.append({field: event[field] for field in FIELDS if field in event})
 
 
 def is_where_it_was(line, new):

@@ -238,12 +238,15 @@ def generate(seed):
     runs = [CameraRun(rng, id, rng.randrange(60, 360) // count).run() for id in ids]
     yield {"from_the_beginning": rng.random() < 0.5}
     begin = rng.choice([0, 0, 1_000_000])
+    newest = {}
     for at, record in merged(runs):
-        if rng.random() < 0.04:
-            yield {"restart": True}
+        is_late = record["epoch"] < newest.setdefault(record["camera"], 0)
+        newest[record["camera"]] = max(record["epoch"], newest[record["camera"]])
         # The clocks of those who write differ.
-        early = rng.randrange(4_000) if rng.random() < 0.06 else 0
-        yield {"timestamp_ms": BEGIN_MS + begin + at - early, "record": record}
+        off = rng.randrange(-4_000, 4_000) if rng.random() < (0.2 if is_late else 0.06) else 0
+        yield {"timestamp_ms": BEGIN_MS + begin + at + off, "record": record}
+        if rng.random() < (0.2 if is_late else 0.04):
+            yield {"restart": True}
     yield {"end": True}
 
 
