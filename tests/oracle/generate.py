@@ -28,21 +28,21 @@ def time(ms):
 class CameraRun:
     """All records of a camera, in order, each with the moment at which it was ready."""
 
-    def __init__(self, rng, id, frames):
+    def __init__(self, rng, id, begin, frames):
         self.rng, self.id = rng, id
         self.frames_left = frames
         self.records = []
         self.epoch = rng.randrange(1, 50)
         self.seq = -1
-        # On the camera's clock, which may be another than the partition's.
-        self.now = rng.randrange(60_000, 90_000)
         self.late_by = rng.choice([0, 0, 150, 400])
         self.skew = rng.choice([0, 0, 0, -2_500, 1_300])
+        # On the camera's clock, which may be another than the partition's.
+        self.now = begin - self.skew - self.late_by
         self.step = rng.choice([100, 200, 200, 333, 500, 1000])
         self.size = rng.choice(SIZES)
         self.settings = settings(rng)
         self.objects = Objects(rng, features(self.settings))
-        self.last_frame = None
+        self.last_frame, self.last_at = None, self.now
 
     def chance(self, of_one):
         return self.rng.random() < of_one
@@ -91,6 +91,7 @@ class CameraRun:
             height=height,
             detections=self.objects.detections(at, epoch),
         )
+        self.last_at = max(at, self.last_at)
         self.last_frame = {"epoch": epoch, "seq": seq, "captured_at": frame["captured_at"]}
         return frame
 
@@ -197,12 +198,16 @@ class CameraRun:
         self.now += ms
         self.objects.move(self.now, ms)
 
+    def pass_time_since_frame(self, ms):
+        """So much after the last frame, or after now where that is behind."""
+        self.pass_time(ms - (self.now - self.last_at if self.now - self.last_at < ms else 0))
+
     def outage(self):
         """No frames for a while, ticks instead; in the end it goes on, in this epoch or the next."""
         if self.chance(0.3):
             self.stream("ended", complete=False)
         for _ in range(self.rng.randrange(1, 5)):
-            self.pass_time(self.rng.choice([1_500, 5_000, 5_000, 10_000]))
+            self.pass_time_since_frame(self.rng.choice([1_500, 5_000, 9_999, 10_000, 10_001]))
             self.tick(is_running=self.chance(0.2))
         if self.chance(0.5):
             self.new_epoch()
@@ -211,7 +216,7 @@ class CameraRun:
 
     def pause(self):
         """Nothing at all, and perhaps a word on it afterwards."""
-        self.pass_time(self.rng.choice([1_900, 2_000, 2_001, 4_000, 10_000, 10_001, 12_000]))
+        self.pass_time_since_frame(self.rng.choice([1_900, 2_000, 2_001, 4_000, 10_000, 10_001, 12_000]))
         if self.chance(0.5):
             self.gap(self.rng.choice([0, 0, 0, None]))
 
@@ -235,7 +240,9 @@ def generate(seed):
     count = rng.choice([1, 1, 2, 2, 3, 4])
     jobs = rng.random() < 0.3
     ids = [f"job-{i}" if jobs and i % 2 == 0 else f"gate-{i}" for i in range(count)]
-    runs = [CameraRun(rng, id, rng.randrange(60, 360) // count).run() for id in ids]
+    # One may be taken up just when reading has gone on for long enough.
+    begins = [60_000] + [60_000 + rng.choice([rng.randrange(30_000), 11_999, 12_000]) for _ in ids[1:]]
+    runs = [CameraRun(rng, id, begin, rng.randrange(60, 360) // count).run() for id, begin in zip(ids, begins)]
     yield {"from_the_beginning": rng.random() < 0.5}
     begin = rng.choice([0, 0, 1_000_000])
     newest = {}

@@ -233,3 +233,27 @@ impl Path {
 const fn rounded(over: i64, under: i64) -> i64 {
     over.signum() * ((2 * over.abs() + under) / (2 * under))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sight(at: i64, x_min: i32) -> Sight {
+        let units = [x_min, 0, x_min + 5000, 5000];
+        Sight { epoch: 1, seq: 0, at, track: 1, class_id: 0, label: 0, confidence: 9000, units }
+    }
+
+    #[test]
+    fn a_velocity_is_rounded_half_away_from_zero() {
+        let nowhere = P { x: 0.0, y: 0.0 };
+        // (-77 · 500 + 100 · (52058 - 94228)) ÷ (500 + 500) = -4255.5, which is a little less in floating point.
+        let mut track = Track::first(sight(0, 94_228), nowhere, false);
+        track.velocity = [-77, 0];
+        track.see(sight(500, 52_058), nowhere);
+        assert_eq!(track.velocity, [-4256, 0]);
+        let mut track = Track::first(sight(0, 52_058), nowhere, false);
+        track.velocity = [77, 0];
+        track.see(sight(500, 94_228), nowhere);
+        assert_eq!(track.velocity, [4256, 0]);
+    }
+}
