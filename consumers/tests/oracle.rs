@@ -13,7 +13,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use replay::{Answer, Replay};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 const SEEDS: u64 = 1000;
 
@@ -27,6 +27,13 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
 }
 
+/// One that has shapely.
+fn python() -> PathBuf {
+    let python = root().join(".deps/oracle/bin/python");
+    assert!(python.exists(), "{} is missing: run scripts/setup.sh test", python.display());
+    python
+}
+
 /// A Python that makes up runs and knows what happened in them.
 struct Oracle {
     process: Child,
@@ -36,9 +43,7 @@ struct Oracle {
 
 impl Oracle {
     fn start() -> Self {
-        let python = root().join(".deps/oracle/bin/python");
-        assert!(python.exists(), "{} is missing: run scripts/setup.sh test", python.display());
-        let mut process = Command::new(python)
+        let mut process = Command::new(python())
             .arg("-B")
             .arg(root().join("tests/oracle/serve.py"))
             .stdin(Stdio::piped())
@@ -50,22 +55,17 @@ impl Oracle {
         Self { process, seeds, lines }
     }
 
-    /// The lines of a run, and what it answers them with, the end included.
-    fn ask(&mut self, seed: u64) -> (Vec<String>, Vec<Value>) {
+    /// The lines of a run, what it answers each with, and which rules applied.
+    fn ask(&mut self, seed: u64) -> (Vec<String>, Vec<Value>, Value) {
         writeln!(self.seeds, "{seed}").unwrap();
-        let mut part = || {
-            let mut part = Vec::new();
-            loop {
-                let line = self.lines.next().expect("the oracle goes on; what it printed says why not").unwrap();
-                let is_end = line.starts_with("{\"end\":");
-                part.push(line);
-                if is_end {
-                    return part;
-                }
-            }
-        };
-        let (run, answers) = (part(), part());
-        (run, answers.iter().map(|line| serde_json::from_str(line).unwrap()).collect())
+        let mut line = || self.lines.next().expect("the oracle goes on; what it printed says why not").unwrap();
+        let mut run = Vec::new();
+        while run.last().is_none_or(|line: &String| !line.starts_with("{\"end\":")) {
+            run.push(line());
+        }
+        let mut answer = || serde_json::from_str(&line()).unwrap();
+        let answers = run.iter().map(|_| answer()).collect();
+        (run, answers, answer())
     }
 }
 
@@ -76,36 +76,38 @@ impl Drop for Oracle {
     }
 }
 
-/// What the rules answer.
+/// What the rules answer each line with.
 fn ours(run: &[String]) -> Vec<Value> {
-    let (mut replay, mut answers) = (Replay::default(), Vec::new());
-    for line in run {
-        match replay.take(line).unwrap() {
-            Answer::Events(events) => {
-                answers.extend(events.iter().map(|event| serde_json::to_value(event).unwrap()));
-            }
-            Answer::End(end) => answers.push(end),
-        }
-    }
-    answers
+    let mut replay = Replay::default();
+    let mut answer = |line: &String| match replay.take(line).unwrap() {
+        Answer::Events(events) => serde_json::to_value(events).unwrap(),
+        Answer::End(end) => json!([end]),
+    };
+    run.iter().map(&mut answer).collect()
 }
 
 /// Where the two differ first, and how to see it again.
-fn difference(seed: u64, theirs: &[Value], ours: &[Value]) -> Option<String> {
-    let n = (0..theirs.len().max(ours.len())).find(|&n| theirs.get(n) != ours.get(n))?;
-    let at = |all: &[Value]| all.get(n).map_or("nothing".to_owned(), Value::to_string);
+fn difference(seed: u64, run: &[String], theirs: &[Value], ours: &[Value]) -> Option<String> {
+    let line = theirs.iter().zip(ours).position(|(a, b)| a != b)?;
+    let [theirs, ours] = [&theirs[line], &ours[line]].map(|all| all.as_array().unwrap().as_slice());
+    let event = (0..).find(|&n| theirs.get(n) != ours.get(n))?;
+    let [theirs, ours] = [theirs, ours].map(|all| all.get(event).map_or("nothing".to_owned(), Value::to_string));
     Some(format!(
-        "seed {seed}, answer {n}\n  the oracle: {}\n  the rules:  {}\n  see both: cd tests/oracle; P=../../.deps/oracle/bin/python; \
-         diff <($P generate.py {seed} | $P events.py) <($P generate.py {seed} | cargo run -q -p sightline-consumers --example replay-events)",
-        at(theirs),
-        at(ours)
+        "seed {seed}, line {} of the run: {}\n  the oracle: {theirs}\n  the rules:  {ours}\n  see both: \
+         diff <(.deps/oracle/bin/python tests/oracle/generate.py {seed} | .deps/oracle/bin/python tests/oracle/events.py) \
+         <(.deps/oracle/bin/python tests/oracle/generate.py {seed} | cargo run -q -p sightline-consumers --example replay-events)",
+        line + 1,
+        run[line]
     ))
 }
 
 /// How often what happened.
-fn count(answers: &[Value], counts: &mut BTreeMap<String, u64>) {
+fn count(answers: &[Value], noted: &Value, counts: &mut BTreeMap<String, u64>) {
     let mut add = |name: String, more: u64| *counts.entry(name).or_default() += more;
-    for answer in answers {
+    for (name, count) in noted.as_object().into_iter().flatten() {
+        add(name.clone(), count.as_u64().unwrap());
+    }
+    for answer in answers.iter().flat_map(|answer| answer.as_array().unwrap()) {
         if let Some(kind) = answer["type"].as_str() {
             add(kind.to_owned(), 1);
             ["direction", "appeared", "vanished"].iter().filter(|flag| !answer[**flag].is_null()).for_each(|flag| {
@@ -113,10 +115,8 @@ fn count(answers: &[Value], counts: &mut BTreeMap<String, u64>) {
                 add(format!("{kind} {flag} {value}").trim().to_owned(), 1);
             });
         }
-        for (group, counted) in [("passed over: ", &answer["passed_over"]), ("", &answer["noted"])] {
-            for (name, count) in counted.as_object().into_iter().flatten() {
-                add(format!("{group}{name}"), count.as_u64().unwrap());
-            }
+        for (why, count) in answer["passed_over"].as_object().into_iter().flatten() {
+            add(format!("passed over: {why}"), count.as_u64().unwrap());
         }
     }
 }
@@ -125,18 +125,16 @@ fn count(answers: &[Value], counts: &mut BTreeMap<String, u64>) {
 fn work(seeds: &[u64], next: &AtomicUsize) -> (BTreeMap<String, u64>, Vec<String>) {
     let (mut oracle, mut counts, mut found) = (Oracle::start(), BTreeMap::new(), Vec::new());
     while let Some(&seed) = seeds.get(next.fetch_add(1, Ordering::Relaxed)) {
-        let (run, mut theirs) = oracle.ask(seed);
-        count(&theirs, &mut counts);
-        if let Some(end) = theirs.last_mut().and_then(Value::as_object_mut) {
-            end.remove("noted");
-        }
-        found.extend(difference(seed, &theirs, &ours(&run)));
+        let (run, theirs, noted) = oracle.ask(seed);
+        count(&theirs, &noted, &mut counts);
+        found.extend(difference(seed, &run, &theirs, &ours(&run)));
     }
     (counts, found)
 }
 
 #[test]
 fn two_readings_of_the_rule_book_agree() {
+    python();
     let asked = std::env::var("ORACLE_SEEDS").ok();
     let seeds: Vec<u64> = match &asked {
         Some(range) => {

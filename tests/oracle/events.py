@@ -485,20 +485,23 @@ class Partition:
 
 
 def answers(lines):
-    """What is written for the lines of any number of runs."""
+    """For each line of any number of runs, what is written."""
     partition = None
     for line in lines:
+        answer = []
         if "from_the_beginning" in line:
             partition = Partition(line["from_the_beginning"])
         elif "record" in line:
-            yield from partition.take(line["record"], line["timestamp_ms"])
+            answer = partition.take(line["record"], line["timestamp_ms"])
         elif "end" in line:
-            yield {"end": True, "passed_over": dict(sorted(partition.passed_over.items()))}
+            answer = [{"end": True, "passed_over": dict(sorted(partition.passed_over.items()))}]
+        yield answer
 
 
 def main():
     for answer in answers(json.loads(line) for line in sys.stdin):
-        print(json.dumps(answer, separators=(",", ":")))
+        for value in answer:
+            print(json.dumps(value, separators=(",", ":")))
 
 
 if __name__ == "__main__":

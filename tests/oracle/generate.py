@@ -250,9 +250,13 @@ def generate(seed):
         is_late = record["epoch"] < newest.setdefault(record["camera"], 0)
         newest[record["camera"]] = max(record["epoch"], newest[record["camera"]])
         # The clocks of those who write differ.
-        off = rng.randrange(-4_000, 4_000) if rng.random() < (0.2 if is_late else 0.06) else 0
+        off = rng.randrange(-4_000, 4_000) if rng.random() < (0.3 if is_late else 0.06) else 0
+        # What a record changes that is passed over is easily left out of a checkpoint.
+        is_alone = is_late and rng.random() < 0.4
+        if is_alone:
+            yield {"restart": True}
         yield {"timestamp_ms": BEGIN_MS + begin + at + off, "record": record}
-        if rng.random() < (0.2 if is_late else 0.04):
+        if is_alone or rng.random() < 0.04:
             yield {"restart": True}
     yield {"end": True}
 

@@ -1,5 +1,5 @@
-"""What the test in consumers/tests/oracle.rs talks to: for each seed on a line of stdin the lines of its run, then its events,
-then an end with which rules applied."""
+"""What the test in consumers/tests/oracle.rs talks to. For each seed on a line of stdin: the lines of its run, then what each of
+them is answered with, and then which rules applied."""
 
 import json
 import sys
@@ -13,10 +13,8 @@ def main():
     for seed in sys.stdin:
         noted.clear()
         lines = list(generate(int(seed)))
-        for line in lines:
-            print(json.dumps(line, separators=(",", ":")))
-        for answer in answers(lines):
-            print(json.dumps({**answer, "noted": noted} if "end" in answer else answer))
+        for value in [*lines, *answers(lines), noted]:
+            print(json.dumps(value, separators=(",", ":")))
         sys.stdout.flush()
 
 

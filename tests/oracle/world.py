@@ -82,7 +82,7 @@ def settings(rng):
 def edited(rng, was):
     """The settings after somebody has changed one thing, or nothing."""
     new = {**was, "generation": was["generation"] + 1, "zones": list(was["zones"]), "lines": list(was["lines"])}
-    what = rng.choice(["nothing", "zone", "zone", "zone gone", "new zone", "order", "line", "line gone", "new line", "rest"])
+    what = rng.choice(["nothing", "zone", "zone", "zone gone", "new zone", "order", "line", "line", "line gone", "new line", "rest"])
     zones, lines = new["zones"], new["lines"]
     if what == "zone" and zones:
         i = rng.randrange(len(zones))
