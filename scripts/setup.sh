@@ -15,6 +15,7 @@ for package in $(sed 's/#.*//' $lists); do
     default-jdk-headless) command -v java >/dev/null && continue ;;
     maven) command -v mvn >/dev/null && continue ;;
     python3-venv) python3 -c 'import ensurepip' >/dev/null 2>&1 && continue ;;
+    postgresql) ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 && command -v psql >/dev/null && continue ;;
     python3-pip) python3 -m pip --version >/dev/null 2>&1 && continue ;;
     esac
     dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing="$missing $package"
@@ -71,26 +72,21 @@ if ! cmp -s "$list" "$deps/installed.txt"; then
     mv "$work" "$deps"
 fi
 
-list=$root/scripts/schemathesis.txt
-deps=$root/.deps/schemathesis
-if ! cmp -s "$list" "$deps/installed.txt"; then
-    echo "fetching schemathesis for the tests"
-    rm -rf "$deps"
-    # A venv does not move: one that is not finished has no installed.txt, and is made anew.
-    python3 -m venv "$deps"
-    "$deps/bin/pip" install -q --disable-pip-version-check --no-deps --require-hashes --only-binary :all: -r "$list"
-    cp "$list" "$deps/installed.txt"
-fi
-
-list=$root/scripts/archive-readers.txt
-deps=$root/.deps/archive-readers
-if ! cmp -s "$list" "$deps/installed.txt"; then
-    echo "fetching DuckDB and pandas for the tests"
-    rm -rf "$deps"
-    python3 -m venv "$deps"
-    "$deps/bin/pip" install -q --disable-pip-version-check --no-deps --require-hashes --only-binary :all: -r "$list"
-    cp "$list" "$deps/installed.txt"
-fi
+# A venv does not move: one that is not finished has no installed.txt, and is made anew.
+venv() {
+    list=$root/scripts/$1.txt
+    deps=$root/.deps/$1
+    if ! cmp -s "$list" "$deps/installed.txt"; then
+        echo "fetching $2 for the tests"
+        rm -rf "$deps"
+        python3 -m venv "$deps"
+        "$deps/bin/pip" install -q --disable-pip-version-check --no-deps --require-hashes --only-binary :all: -r "$list"
+        cp "$list" "$deps/installed.txt"
+    fi
+}
+venv schemathesis schemathesis
+venv oracle shapely
+venv archive-readers "DuckDB and pandas"
 
 # A real S3 server, Apache-2.0.
 version=v1.8.0

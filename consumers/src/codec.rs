@@ -3,7 +3,7 @@
 use thiserror::Error;
 
 /// What is written first.
-pub(crate) const VERSION: u8 = 1;
+pub(crate) const VERSION: u8 = 2;
 
 /// Bytes that are no state of this version.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -49,10 +49,6 @@ impl Writer {
     pub(crate) fn text(&mut self, text: &str) {
         self.count(text.len());
         self.0.extend_from_slice(text.as_bytes());
-    }
-
-    pub(crate) fn real(&mut self, value: f64) {
-        self.0.extend_from_slice(&value.to_le_bytes());
     }
 
     pub(crate) fn option<T>(&mut self, value: Option<T>, write: impl FnOnce(&mut Self, T)) {
@@ -127,11 +123,6 @@ impl<'a> Reader<'a> {
         let count = self.count()?;
         let bytes = self.bytes(count)?;
         std::str::from_utf8(bytes).map(str::to_owned).map_err(|_| StateError::Torn)
-    }
-
-    pub(crate) fn real(&mut self) -> Result<f64, StateError> {
-        let bytes = self.bytes(8)?.try_into().map_err(|_| StateError::Torn)?;
-        Ok(f64::from_le_bytes(bytes))
     }
 
     pub(crate) fn option<T>(

@@ -86,6 +86,8 @@ impl<C: CameraMemory> Default for PartitionState<C> {
 pub struct PartitionState<C> {
     begun: bool,
     time: Time,
+    /// As it was when changes were asked for last: a record that is late tells it too, and changes no camera.
+    kept: Time,
     cameras: HashMap<String, C>,
     /// Cameras whose stream ended, and when that is settled.
     ending: BTreeSet<(i64, String)>,
@@ -96,7 +98,14 @@ impl<C: CameraMemory> PartitionState<C> {
     /// Before the first record.
     pub fn new() -> Self {
         let (begun, time) = (false, Time::default());
-        Self { begun, time, cameras: HashMap::new(), ending: BTreeSet::new(), changed: BTreeSet::new() }
+        Self {
+            begun,
+            time,
+            kept: time,
+            cameras: HashMap::new(),
+            ending: BTreeSet::new(),
+            changed: BTreeSet::new(),
+        }
     }
 
     /// Takes one record in; what comes of it goes to `out`. `offset` is where it lies, `timestamp` what Kafka says of it, in
@@ -160,7 +169,8 @@ impl<C: CameraMemory> PartitionState<C> {
             let kept = Kept { epoch: camera.epoch(), captured_at, state: camera.state() };
             changes.push((id, kept));
         }
-        if !changes.is_empty() {
+        if !changes.is_empty() || self.kept != self.time {
+            self.kept = self.time;
             let mut to = Writer::new();
             to.option(self.time.since, |to, at| to.signed(at));
             to.signed(self.time.now);
@@ -176,6 +186,7 @@ impl<C: CameraMemory> PartitionState<C> {
             let mut from = Reader::new(state)?;
             self.time.since = from.option(Reader::signed)?;
             self.time.now = from.signed()?;
+            self.kept = self.time;
             return from.end();
         }
         let camera = C::restore(state)?;

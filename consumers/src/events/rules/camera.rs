@@ -28,8 +28,8 @@ const AGE_ERROR: i64 = 100;
 enum TakenUp {
     /// In the middle of an epoch that was running at this time: tracks that are older are not known from their beginning.
     Running(i64),
-    /// At the beginning of this epoch, whose predecessor may have gone unread: its first tracks may be older ones.
-    Early(u64),
+    /// At the beginning of an epoch, whose predecessor may have gone unread: the first tracks may be older ones.
+    Early,
     /// At the beginning of an epoch.
     Whole,
 }
@@ -42,7 +42,9 @@ pub struct Camera {
     /// The last frame taken.
     last: Option<Place>,
     taken_up: Option<TakenUp>,
-    /// The time of the epoch's first frame.
+    /// Frames were passed over before it was taken up.
+    has_missed: bool,
+    /// The time of the first frame taken.
     first: Option<i64>,
     is_down: bool,
     /// When its stream ended, by the timestamp of the record, in milliseconds.
@@ -83,7 +85,7 @@ impl Camera {
         }
     }
 
-    /// `is_early`: its predecessor may have gone unread. `now` is the timestamp of the record.
+    /// `is_early`: its predecessor may have gone unread. `now` is the newest timestamp of the partition.
     fn take_stream(
         &mut self,
         id: &str,
@@ -98,16 +100,17 @@ impl Camera {
                 if self.is_known {
                     self.taken_up.get_or_insert(match record.state {
                         StreamState::Running => TakenUp::Running(at),
-                        _ if is_early => TakenUp::Early(record.epoch),
+                        _ if is_early || self.has_missed => TakenUp::Early,
                         _ => TakenUp::Whole,
                     });
                 }
                 self.pass(id, at, out);
             }
             StreamState::Ended => {
-                self.pass(id, at, out);
-                self.ended = Some(now);
-                if record.complete == Some(true) {
+                self.ended.get_or_insert(now);
+                if record.complete != Some(true) {
+                    self.pass(id, at, out);
+                } else {
                     self.end_all(id, out);
                     if let (Some(last), true) = (self.last, id.starts_with("job-")) {
                         self.emit(id, out).camera(EventType::JobDone, last, None);
@@ -152,7 +155,10 @@ impl Camera {
         if taken != Taken::Accepted {
             return taken;
         }
-        let Some(taken_up) = self.taken_up else { return Taken::NotTakenUp };
+        let Some(taken_up) = self.taken_up else {
+            self.has_missed = true;
+            return Taken::NotTakenUp;
+        };
         self.pass(id, frame.at, out);
         if std::mem::take(&mut self.is_down) {
             self.emit(id, out).camera(EventType::CameraUp, place, None);
@@ -161,7 +167,7 @@ impl Camera {
         let first = *self.first.get_or_insert(frame.at);
         let is_old = |sight: &SightView<'_>| match taken_up {
             TakenUp::Running(since) => frame.at - sight.age - AGE_ERROR <= since,
-            TakenUp::Early(epoch) => frame.epoch == epoch && frame.at - first <= WITHIN,
+            TakenUp::Early => frame.at - first <= WITHIN,
             TakenUp::Whole => false,
         };
         let known = self.places(frame);
@@ -270,7 +276,6 @@ impl CameraMemory for Camera {
 
     fn begin(&mut self, epoch: u64) {
         self.epoch = epoch;
-        self.first = None;
         self.ended = None;
     }
 
@@ -315,11 +320,9 @@ impl CameraMemory for Camera {
                 to.number(2);
                 to.signed(at);
             }
-            Some(TakenUp::Early(epoch)) => {
-                to.number(3);
-                to.number(epoch);
-            }
+            Some(TakenUp::Early) => to.number(3),
         }
+        to.flag(self.has_missed);
         to.option(self.first, |to, at| to.signed(at));
         to.flag(self.is_down);
         to.option(self.ended, |to, at| to.signed(at));
@@ -340,15 +343,27 @@ impl CameraMemory for Camera {
             0 => None,
             1 => Some(TakenUp::Whole),
             2 => Some(TakenUp::Running(from.signed()?)),
-            3 => Some(TakenUp::Early(from.number()?)),
+            3 => Some(TakenUp::Early),
             _ => return Err(StateError::Torn),
         };
+        let has_missed = from.flag()?;
         let first = from.option(Reader::signed)?;
         let is_down = from.flag()?;
         let ended = from.option(Reader::signed)?;
         let (is_known, names, spec) = (from.flag()?, Names::read(&mut from)?, Spec::read(&mut from)?);
-        let mut camera =
-            Self { epoch, last, taken_up, first, is_down, ended, names, is_known, spec, tracks: Vec::new() };
+        let mut camera = Self {
+            epoch,
+            last,
+            taken_up,
+            has_missed,
+            first,
+            is_down,
+            ended,
+            names,
+            is_known,
+            spec,
+            tracks: Vec::new(),
+        };
         let near = camera.near();
         let count = from.count()?;
         camera.tracks = (0..count).map(|_| Track::read(&mut from, &near)).collect::<Result<_, _>>()?;
@@ -375,17 +390,14 @@ fn look_at_lines(track: &mut Track, before: &Sight, sight: &Sight, aspect: f64, 
     let (was, now) = (before.anchor(spec.anchor), sight.anchor(spec.anchor));
     for line in &spec.lines {
         let pending = track.crossings.iter().position(|crossing| crossing.line == line.id);
-        if let Some(is_forward) = cuts(line.ends, was, now)
-            && (counts(&line.classes, sight.label) || pending.is_some())
-        {
-            let crossed = Crossing { line: line.id, is_forward, sight: *sight };
-            match pending.map(|at| track.crossings.swap_remove(at)) {
-                Some(taken_back) if taken_back.is_forward != is_forward => {}
-                Some(first) => {
-                    emit.crossed(track, first.line, first.is_forward, &first.sight);
-                    track.crossings.push(crossed);
-                }
-                None => track.crossings.push(crossed),
+        if let Some(is_forward) = cuts(line.ends, was, now) {
+            let pending = pending.map(|at| track.crossings.swap_remove(at));
+            let is_taken_back = pending.as_ref().is_some_and(|first| first.is_forward != is_forward);
+            if let Some(first) = pending.filter(|_| !is_taken_back) {
+                emit.crossed(track, first.line, first.is_forward, &first.sight);
+            }
+            if !is_taken_back && counts(&line.classes, sight.label) {
+                track.crossings.push(Crossing { line: line.id, is_forward, sight: *sight });
             }
         }
         let Some(at) = track.crossings.iter().position(|crossing| crossing.line == line.id) else { continue };

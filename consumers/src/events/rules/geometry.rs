@@ -1,6 +1,9 @@
-//! Sides, steps, zones and distances, in fractions of the frame.
+//! Sides, steps, zones and distances, in hundred-thousandths of the frame, as boxes travel.
+//!
+//! A middle may be half of one. All of them are exact in 64 bits, and so is what tells a side: a point that lies on a line
+//! does so for any implementation. Only distances are rounded.
 
-/// A point as fractions of the frame.
+/// A point in [`UNIT`](crate::seen::UNIT)s.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct P {
     pub(super) x: f64,
@@ -28,18 +31,24 @@ pub(super) fn is_inside(polygon: &[P], p: P) -> bool {
     let crossings = polygon
         .iter()
         .zip(ends)
-        .filter(|(a, b)| (a.y > p.y) != (b.y > p.y) && p.x < a.x + (p.y - a.y) * (b.x - a.x) / (b.y - a.y));
+        .filter(|(a, b)| (a.y > p.y) != (b.y > p.y) && is_right_of(**a, **b, p));
     crossings.count() % 2 == 1
 }
 
-/// From the straight line through both ends, in heights of the frame; `aspect` is its width ÷ height.
+/// Whether an edge that spans the height of `p` meets it further to the right: by its side, without a division.
+fn is_right_of(a: P, b: P, p: P) -> bool {
+    let cross = cross(a, b, p);
+    if b.y > a.y { cross > 0.0 } else { cross < 0.0 }
+}
+
+/// From the straight line through both ends, as seen: `aspect` is width ÷ height of the frame.
 pub(super) fn distance_to_line((from, to): (P, P), p: P, aspect: f64) -> f64 {
     let [from, to, p] = [from, to, p].map(|p| P { x: p.x * aspect, y: p.y });
     let length = (to.x - from.x).hypot(to.y - from.y);
     if length > 0.0 { cross(from, to, p).abs() / length } else { (p.x - from.x).hypot(p.y - from.y) }
 }
 
-/// From the nearest point of the border, in heights of the frame.
+/// From the nearest point of the border, as seen.
 pub(super) fn distance_to_border(polygon: &[P], p: P, aspect: f64) -> f64 {
     let scaled = |p: P| P { x: p.x * aspect, y: p.y };
     let p = scaled(p);

@@ -15,7 +15,7 @@ pub(super) fn link(tracks: &[Track], new: &[Sight]) -> Vec<Option<usize>> {
         for (t, track) in tracks.iter().enumerate() {
             let is_before = track.last.epoch < sight.epoch && sight.at - track.last.at <= WITHIN;
             if is_before && track.last.label == sight.label {
-                let overlap = iou(track.expected(sight.at), sight.fractions());
+                let overlap = iou(track.expected(sight.at), sight.fine());
                 if overlap >= OVERLAP {
                     pairs.push((overlap, track.last.track, sight.track, t, n));
                 }

@@ -7,6 +7,7 @@ use sightline_schema::{Anchor, Point, SpecRecord};
 use super::geometry::P;
 use super::names::{Name, Names};
 use crate::codec::{Reader, StateError, Writer};
+use crate::seen::UNIT;
 
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Spec {
@@ -115,19 +116,20 @@ impl Spec {
     }
 }
 
-/// The decimal that was written, not the nearest that 32 bits hold.
+/// In five decimals, as boxes are; of the decimal that was written, not the nearest that 32 bits hold.
 fn point(p: Point) -> P {
-    let exact = |value: f32| value.to_string().parse().unwrap_or(f64::from(value));
-    P { x: exact(p.x), y: exact(p.y) }
+    let written = |value: f32| value.to_string().parse().unwrap_or(f64::from(value));
+    let [x, y] = [p.x, p.y].map(|value| (written(value) * UNIT).round());
+    P { x, y }
 }
 
 fn write_point(to: &mut Writer, p: P) {
-    to.real(p.x);
-    to.real(p.y);
+    to.signed(p.x as i64);
+    to.signed(p.y as i64);
 }
 
 fn read_point(from: &mut Reader<'_>) -> Result<P, StateError> {
-    Ok(P { x: from.real()?, y: from.real()? })
+    Ok(P { x: from.small_signed()?.into(), y: from.small_signed()?.into() })
 }
 
 fn write_classes(to: &mut Writer, classes: &[Name]) {

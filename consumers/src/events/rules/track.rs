@@ -6,14 +6,14 @@ use super::geometry::P;
 use super::names::Name;
 use super::visit::{Crossing, Visit};
 use crate::codec::{Reader, StateError, Writer};
-use crate::seen::{BoxUnits, UNIT};
+use crate::seen::BoxUnits;
 
 /// Points of a path.
 const POINTS: usize = 8;
-/// Half of a velocity's weight goes to what is older than this.
-const MEMORY_S: f64 = 0.5;
-/// Velocities are whole numbers of 1/10,000 of the frame a second.
-const VELOCITY: f64 = 1e4;
+/// Half of a velocity's weight goes to what is older than this, in milliseconds.
+const MEMORY: i64 = 500;
+/// A [`UNIT`](crate::seen::UNIT) in ten-millionths of the frame: what a velocity moves something by in a millisecond.
+const FINE: i64 = 100;
 
 /// A track in a frame.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -39,7 +39,7 @@ pub(super) struct Track {
     pub(super) first_seen: i64,
     pub(super) last: Sight,
     pub(super) best: Sight,
-    /// Of the box's middle, in 1/10,000 of the frame a second.
+    /// Of the box's middle, in 1/10,000 of the frame a second: ten-millionths a millisecond.
     pub(super) velocity: [i32; 2],
     path: Path,
     pub(super) visits: Vec<Visit>,
@@ -57,7 +57,7 @@ struct Path {
 
 impl Sight {
     pub(super) fn anchor(&self, anchor: Anchor) -> P {
-        let [x_min, y_min, x_max, y_max] = self.fractions();
+        let [x_min, y_min, x_max, y_max] = self.units.map(f64::from);
         let y = match anchor {
             Anchor::BottomCenter => y_max,
             Anchor::Center => (y_min + y_max) / 2.0,
@@ -65,8 +65,15 @@ impl Sight {
         P { x: (x_min + x_max) / 2.0, y }
     }
 
-    pub(super) fn fractions(&self) -> [f64; 4] {
-        self.units.map(|units| f64::from(units) / UNIT)
+    /// Its box in ten-millionths of the frame.
+    pub(super) fn fine(&self) -> [f64; 4] {
+        self.units.map(|units| (i64::from(units) * FINE) as f64)
+    }
+
+    /// Twice the middle of its box.
+    fn doubled_middle(&self) -> [i64; 2] {
+        let [x_min, y_min, x_max, y_max] = self.units.map(i64::from);
+        [x_min + x_max, y_min + y_max]
     }
 
     pub(super) fn write(&self, to: &mut Writer, near: &Near) {
@@ -132,18 +139,14 @@ impl Track {
     /// Seen again. Gives where it was.
     pub(super) fn see(&mut self, sight: Sight, anchor: P) -> Sight {
         let before = self.last;
-        let seconds = (sight.at - before.at) as f64 / 1e3;
-        if seconds > 0.0 {
-            let weight = seconds / (seconds + MEMORY_S);
-            let middle = |sight: &Sight| {
-                let [x_min, y_min, x_max, y_max] = sight.fractions();
-                [(x_min + x_max) / 2.0 * VELOCITY, (y_min + y_max) / 2.0 * VELOCITY]
-            };
-            let (was, is) = (middle(&before), middle(&sight));
+        let after = sight.at - before.at;
+        if after > 0 {
+            let (was, is) = (before.doubled_middle(), sight.doubled_middle());
             for axis in 0..2 {
-                let now = (is[axis] - was[axis]) / seconds;
-                let old = f64::from(self.velocity[axis]);
-                self.velocity[axis] = (old + (now - old) * weight).round() as i32;
+                // old + (moved ÷ after − old) · after ÷ (after + MEMORY), on one denominator: it is rounded once, and exactly.
+                let moved = (is[axis] - was[axis]) * FINE / 2;
+                let sum = i64::from(self.velocity[axis]) * MEMORY + moved;
+                self.velocity[axis] = rounded(sum, after + MEMORY) as i32;
             }
         }
         if sight.confidence > self.best.confidence {
@@ -154,11 +157,10 @@ impl Track {
         before
     }
 
-    /// Where its box would be by now.
+    /// Where its box would be by now, in ten-millionths of the frame: whole numbers.
     pub(super) fn expected(&self, at: i64) -> [f64; 4] {
-        let seconds = (at - self.last.at) as f64 / 1e3;
-        let [dx, dy] = self.velocity.map(|velocity| f64::from(velocity) / VELOCITY * seconds);
-        let [x_min, y_min, x_max, y_max] = self.last.fractions();
+        let [dx, dy] = self.velocity.map(|velocity| (i64::from(velocity) * (at - self.last.at)) as f64);
+        let [x_min, y_min, x_max, y_max] = self.last.fine();
         [x_min + dx, y_min + dy, x_max + dx, y_max + dy]
     }
 
@@ -220,9 +222,38 @@ impl Path {
                 self.stride *= 2;
             }
             if self.sights.is_multiple_of(self.stride) {
-                self.points.push([p.x, p.y].map(|value| (value * 1e4).round().clamp(0.0, 1e4) as u16));
+                self.points.push([p.x, p.y].map(|units| (units / 10.0).round().clamp(0.0, 1e4) as u16));
             }
         }
         self.sights += 1;
+    }
+}
+
+/// `over / under`, half away from zero.
+const fn rounded(over: i64, under: i64) -> i64 {
+    over.signum() * ((2 * over.abs() + under) / (2 * under))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sight(at: i64, x_min: i32) -> Sight {
+        let units = [x_min, 0, x_min + 5000, 5000];
+        Sight { epoch: 1, seq: 0, at, track: 1, class_id: 0, label: 0, confidence: 9000, units }
+    }
+
+    #[test]
+    fn a_velocity_is_rounded_half_away_from_zero() {
+        let nowhere = P { x: 0.0, y: 0.0 };
+        // (-77 · 500 + 100 · (52058 - 94228)) ÷ (500 + 500) = -4255.5, which is a little less in floating point.
+        let mut track = Track::first(sight(0, 94_228), nowhere, false);
+        track.velocity = [-77, 0];
+        track.see(sight(500, 52_058), nowhere);
+        assert_eq!(track.velocity, [-4256, 0]);
+        let mut track = Track::first(sight(0, 52_058), nowhere, false);
+        track.velocity = [77, 0];
+        track.see(sight(500, 94_228), nowhere);
+        assert_eq!(track.velocity, [4256, 0]);
     }
 }

@@ -4,8 +4,8 @@ use super::names::Name;
 use super::track::{Near, Sight};
 use crate::codec::{Reader, StateError, Writer};
 
-/// A change counts once it is so far from the border, in heights of the frame…
-pub(super) const FAR: f64 = 0.005;
+/// A change counts once it is 0.005 from the border, in hundred-thousandths of the frame's height, but for what rounding may take…
+pub(super) const FAR: f64 = 500.0 - 1e-4;
 /// … or so old, in milliseconds.
 pub(super) const SETTLED: i64 = 1000;
 
