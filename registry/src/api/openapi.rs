@@ -3,13 +3,14 @@
 use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::{Map, Value, json};
-use sightline_schema::Camera;
+use sightline_schema::{Camera, EventType};
 
 use super::routes::{Operation, ROUTES, Route};
 use super::types::{
     AuditPage, CameraList, CameraPage, CameraView, ImportReport, MoveRequest, PodList, ProbeRequest, Scaling,
 };
 use crate::auth::Role;
+use crate::events::EventPage;
 use crate::problem::{PROBLEM_JSON, Problem};
 
 /// Schemas of what is answered, and of what is sent, which differ: a password can be sent, and is never answered.
@@ -91,6 +92,7 @@ pub fn document() -> Value {
         "tags": [
             {"name": "cameras", "description": "What is registered, and how it fares"},
             {"name": "pods", "description": "What runs cameras"},
+            {"name": "events", "description": "What happened"},
             {"name": "audit", "description": "Who changed what"},
             {"name": "documents"}
         ],
@@ -142,6 +144,7 @@ fn tag(route: &Route) -> &'static str {
     match route.path {
         path if path.starts_with("/v1/cameras") => "cameras",
         "/v1/audit" => "audit",
+        path if path.starts_with("/v1/events") => "events",
         path if path.starts_with("/v1/") => "pods",
         _ => "documents",
     }
@@ -160,6 +163,13 @@ fn more(operation: Operation) -> &'static str {
         Operation::MoveCamera => " Writes a placement and leaves the settings as they are.",
         Operation::WatchCameras => {
             " Events: `status`, `camera`, `deleted`, `ready` behind what is at first, `lost` for a reader too slow."
+        }
+        Operation::ListEvents => {
+            " Asked with `Accept: text/event-stream` it is the same as `/v1/events:watch`, and needs no database."
+        }
+        Operation::WatchEvents => {
+            " Events: by their types, each with an `id` to go on from by `Last-Event-ID`; `ready` where what comes is what \
+             happens; `lost` where the topic does not hold all that was asked for; `ended` as the last, with a `reason`."
         }
         Operation::ImportCameras => " Each item is created, changed, left as it is, or refused, by itself.",
         Operation::ProbeCamera => " At most 4 at once, 10 s each.",
@@ -198,7 +208,8 @@ fn answers(operation: Operation, schemas: &mut Schemas) -> Map<String, Value> {
             ("204".to_owned(), json!({"description": "Deleted."})),
             ("202".to_owned(), json!({"description": later, "headers": {"Location": location}})),
         ],
-        Operation::WatchCameras => {
+        Operation::ListEvents => vec![ok(json_of(schemas.answer::<EventPage>()))],
+        Operation::WatchCameras | Operation::WatchEvents => {
             vec![ok(json!({"text/event-stream": {"schema": {"type": "string"}}}))]
         }
         Operation::GetDocs => vec![ok(json!({"text/html": {"schema": {"type": "string"}}}))],
@@ -257,6 +268,8 @@ fn refusals(route: &Route) -> Vec<(&'static str, &'static str)> {
             list.push(("409", "There is such a camera already (`If-None-Match: *`)."));
             list.push(("412", "The camera has another generation."));
         }
+        Operation::ListEvents => list.push(("404", "This registry has no database.")),
+        Operation::WatchEvents => list.push(("429", "Too many watch at the moment.")),
         Operation::ProbeCamera => {
             list.push(("429", "Four streams are probed at the moment."));
             list.push(("501", "This registry is a build without a pipeline."));
@@ -288,6 +301,20 @@ fn parameters(operation: Operation) -> Vec<Value> {
             query("pod", "The pod that runs it, or holds its slot.", text()),
         ]
     };
+    let events = || {
+        let names = json!({"type": "array", "items": {"type": "string", "minLength": 1}});
+        let kinds: Vec<_> = EventType::ALL.iter().map(|kind| kind.as_str()).collect();
+        let kinds = json!({"type": "array", "items": {"type": "string", "enum": kinds}});
+        let since = json!({"type": "string", "format": "date-time"});
+        vec![
+            query("camera", "Any of these cameras.", names.clone()),
+            query("type", "Any of these types.", kinds),
+            query("zone", "Any of these zones.", names.clone()),
+            query("line", "Any of these lines.", names.clone()),
+            query("label", "What it was: any of these labels of objects.", names),
+            query("since", "Events dated at it or later.", since),
+        ]
+    };
     let pool = || query("pool", "A pool by its name.", text());
     match operation {
         Operation::ListCameras => [filter(), vec![limit(), cursor()]].concat(),
@@ -299,6 +326,16 @@ fn parameters(operation: Operation) -> Vec<Value> {
             let initial = json!({"type": "boolean", "default": true});
             let initial = query("initial", "Whether all is told as it is, first.", initial);
             [filter(), vec![query("camera", "This camera alone.", text()), initial]].concat()
+        }
+        Operation::ListEvents => {
+            let until = json!({"type": "string", "format": "date-time"});
+            let until = query("until", "Events dated before it.", until);
+            [events(), vec![until, limit(), cursor()]].concat()
+        }
+        Operation::WatchEvents => {
+            let last = json!({"name": "Last-Event-ID", "in": "header", "schema": text(),
+                "description": "The id of the event that was got last: it goes on right behind it."});
+            [events(), vec![last]].concat()
         }
         Operation::ListPods | Operation::GetScaling => vec![pool()],
         Operation::ListAudit => {
