@@ -24,7 +24,7 @@ const LAST_EVENT_ID: &str = "last-event-id";
 const CLOCKS_MS: i64 = 15_000;
 
 /// A page; or, to who accepts a stream of events, one.
-pub(super) async fn list(app: &App, asked: &Asked) -> Answer {
+pub(super) async fn list(app: &App, asked: Asked) -> Answer {
     let accepted = asked.headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
     if accepted.flat_map(|value| value.split(',')).any(|kind| kind.trim().starts_with("text/event-stream")) {
         return watch(app, asked).await;
@@ -42,7 +42,7 @@ pub(super) async fn list(app: &App, asked: &Asked) -> Answer {
 
 /// Events under their type, from `since`, from behind the last that the client got, or from now on; `ready` where what comes
 /// is what happens, and `ended` as the last word of a stream that can't go on.
-pub(super) async fn watch(app: &App, asked: &Asked) -> Answer {
+pub(super) async fn watch(app: &App, asked: Asked) -> Answer {
     app.work()?;
     asked.query.only(&Filter::NAMES)?;
     let filter = Filter::read(&asked.query)?;

@@ -27,6 +27,7 @@ mod checks;
 mod docs;
 mod events;
 pub mod openapi;
+mod parameters;
 mod pods;
 mod probe;
 pub(crate) mod query;
@@ -144,8 +145,8 @@ async fn serve(app: App, found: Found<'_>, parts: &axum::http::request::Parts, b
         Operation::ImportCameras => bulk::import(&app, asked).await,
         Operation::ExportCameras => bulk::export(&app, &asked),
         Operation::WatchCameras => watch::watch(&app, &asked),
-        Operation::ListEvents => events::list(&app, &asked).await,
-        Operation::WatchEvents => events::watch(&app, &asked).await,
+        Operation::ListEvents => events::list(&app, asked).await,
+        Operation::WatchEvents => events::watch(&app, asked).await,
         Operation::ListPods => pods::list(&app, &asked),
         Operation::GetScaling => pods::scaling(&app, &asked),
         Operation::ListAudit => audit::list(&app, &asked),

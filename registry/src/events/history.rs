@@ -2,17 +2,16 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
-use schemars::JsonSchema;
-use serde::Serialize;
 use sightline_schema::{Event, EventType, Timestamp};
 use sightline_service::database::{DatabaseFault, DatabaseFaultKind, DatabaseSettings};
 use sqlx::postgres::{PgPool, PgPoolOptions, PgRow};
-use sqlx::{Postgres, QueryBuilder, Row as _};
+use sqlx::{Postgres, QueryBuilder};
 use tokio::sync::OnceCell;
 
 use super::cursor::Behind;
 use super::filter::Filter;
 use super::row;
+use crate::api::types::EventPage;
 use crate::metrics::Metrics;
 
 /// Connections; who finds none waits.
@@ -29,15 +28,6 @@ const HOUR: i64 = 3_600_000_000;
 const STEPS: [i64; 4] = [HOUR, 16 * HOUR, 256 * HOUR, 4096 * HOUR];
 /// 0001-01-01 and 9999-12-31 in microseconds since 1970: what is asked for beyond is not there.
 const TIMES: std::ops::RangeInclusive<i64> = -62_135_596_800_000_000..=253_402_300_799_999_999;
-
-/// What happened, a page.
-#[derive(Clone, Debug, Serialize, JsonSchema)]
-pub struct EventPage {
-    /// Newest first.
-    pub events: Vec<Event>,
-    /// For the parameter `cursor` of the next page. Null: this is the last.
-    pub next: Option<String>,
-}
 
 pub(crate) struct History {
     database: DatabaseSettings,
@@ -150,7 +140,7 @@ fn query(
 ) -> QueryBuilder<Postgres> {
     let mut query = QueryBuilder::new(row::SELECT);
     query.push(" WHERE true");
-    let mut time = |query: &mut QueryBuilder<Postgres>, compared: &str, micros: i64| {
+    let time = |query: &mut QueryBuilder<Postgres>, compared: &str, micros: i64| {
         query.push(format_args!(" AND at {compared} 'epoch'::timestamptz + "));
         query.push_bind(micros).push(" * interval '1 microsecond'");
     };
@@ -228,6 +218,6 @@ mod tests {
             Filter { cameras: names(), zones: names(), lines: names(), labels: names(), ..Filter::default() };
         let behind = Behind { at: Timestamp::from_micros(0), id: evil.clone() };
         let query = query(&filter, Some(&behind), (Some(1), Some(2)), 10);
-        assert!(!query.sql().to_string().contains("DROP"));
+        assert!(!query.sql().as_str().contains("DROP"));
     }
 }

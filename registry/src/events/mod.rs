@@ -16,7 +16,7 @@ mod watch;
 pub(crate) use cursor::{Behind, positions};
 pub(crate) use feed::Feed;
 pub(crate) use filter::Filter;
-pub(crate) use history::{EventPage, History};
+pub(crate) use history::History;
 pub(crate) use outbox::{End, Told};
 pub(crate) use watch::{Place, Watching};
 
