@@ -128,7 +128,10 @@ impl Stream {
         }
         let mut answer = request.call().unwrap_or_else(|error| panic!("{path}: {error}"));
         if answer.status() != 200 {
-            return Err((answer.status().as_u16(), answer.body_mut().read_json().unwrap()));
+            return Err((
+                answer.status().as_u16(),
+                serde_json::from_str(&answer.body_mut().read_to_string().unwrap()).unwrap(),
+            ));
         }
         assert_eq!(answer.headers()["content-type"], "text/event-stream");
         let reader: Box<dyn std::io::Read + Send + Sync> = Box::new(answer.into_body().into_reader());
@@ -145,6 +148,13 @@ impl Stream {
     pub fn again(api: &str, path: &str, token: &str, last_id: Option<&str>) -> Self {
         let header: Vec<_> = last_id.iter().map(|id| ("last-event-id", *id)).collect();
         Self::open(api, path, token, &header)
+    }
+
+    /// Breaks the connection, and goes on from the last id by another.
+    pub fn break_off(&mut self, api: &str, path: &str, token: &str) {
+        let nothing: Box<dyn std::io::Read + Send + Sync> = Box::new(std::io::empty());
+        self.lines = BufReader::new(nothing).lines();
+        *self = Self::again(api, path, token, self.last_id.as_deref());
     }
 
     /// The next one; none where the stream ended, or broke.
