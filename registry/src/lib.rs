@@ -1,7 +1,7 @@
 //! Cameras are registered once, and some pod always runs them: the API over the topics of registrations, where new
 //! cameras go, and evening-out.
 //!
-//! There is no database beside Kafka. The registry writes `cameras`, `placements` and `audit`, reads them and what pods
+//! What is registered lies in Kafka alone. The registry writes `cameras`, `placements` and `audit`, reads them and what pods
 //! say, and answers from its view. One alone writes: a second one fences the first.
 
 use std::path::PathBuf;
