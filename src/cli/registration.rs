@@ -70,7 +70,6 @@ pub(crate) struct ServeArgs {
     /// Keys that seal users and passwords: lines KEY_ID BASE64, the first seals. Without it only secrets can be named
     #[arg(long, value_name = "FILE", env = "SIGHTLINE_SEAL_KEYS")]
     pub(crate) seal_keys: Option<PathBuf>,
-    /// Where `sightline consume store` puts what happened: GET /v1/events looks there
     #[command(flatten)]
     pub(crate) database: DatabaseArgs,
     #[command(flatten)]

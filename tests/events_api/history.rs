@@ -28,6 +28,12 @@ fn the_history_is_what_was_written_page_by_page_and_comes_back_with_its_database
     store.signal("TERM");
     assert!(store.wait().0.success());
 
+    let empty = Postgres::start();
+    let early = Registry::start(&broker.bootstrap, &files, &["--database", &empty.url()]);
+    let problem = early.get("/v1/events").is_problem(503, &[]);
+    assert!(problem["detail"].as_str().unwrap().contains("consume store"), "{problem}");
+    drop((early, empty));
+
     let password = files.path("password");
     std::fs::write(&password, PASSWORD).unwrap();
     let without = database.url_without_password();

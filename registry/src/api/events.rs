@@ -37,7 +37,7 @@ pub(super) async fn list(app: &App, asked: Asked) -> Answer {
     let behind = behind.map(|text| Behind::read(text).ok_or_else(unknown)).transpose()?;
     let history = app.parts.events.history.as_ref().ok_or_else(Problem::no_history)?;
     let page = history.page(&filter, behind, limit).await;
-    json(StatusCode::OK, &page.map_err(|fault| Problem::unavailable(format!("{fault}; then try again")))?)
+    json(StatusCode::OK, &page.map_err(|fault| Problem::unavailable(fault.to_string()))?)
 }
 
 /// Events under their type, from `since`, from behind the last that the client got, or from now on; `ready` where what comes

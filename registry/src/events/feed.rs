@@ -247,6 +247,8 @@ impl State {
         if !self.is_open {
             return Joined::Closed;
         }
+        // Those who left while nothing happened.
+        self.watchers.retain(|watcher| !watcher.outbox.is_closed());
         let place = place.unwrap_or(&self.positions);
         let any = |differs: fn(&i64, &i64) -> bool, others: &[i64]| {
             place.iter().zip(others).any(|(place, other)| differs(place, other))

@@ -59,11 +59,22 @@ fn a_watcher_goes_on_exactly_where_it_was_whatever_it_saw_in_between() {
     assert_eq!(state.join(Some(&[9, 20]), &other), Joined::Behind);
     assert_eq!(state.join(Some(&[14, 20]), &other), Joined::Ahead);
     assert_eq!(state.join(Some(&[10]), &other), Joined::Behind, "a topic of other partitions");
+    first.outbox.leave();
     first = watcher("camera=b");
     state.join(None, &first);
     state.tell(Happened::at("a", (0, 13)));
     state.tell(Happened::at("b", (1, 23)));
     assert_eq!(names(&first), ["live", "b/23"]);
+    for _ in 0..100 {
+        let passing = watcher("");
+        state.join(None, &passing);
+        passing.outbox.leave();
+    }
+    assert!(
+        state.watchers.len() < 20,
+        "who left is forgotten, though nothing happens: {}",
+        state.watchers.len()
+    );
 }
 
 #[test]

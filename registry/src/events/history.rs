@@ -68,6 +68,14 @@ impl History {
                     STATEMENT_MS.trim_end_matches("000")
                 ),
             ),
+            // Undefined table: nobody ever wrote into it.
+            sqlx::Error::Database(said) if said.code().as_deref() == Some("42P01") => DatabaseFault::new(
+                DatabaseFaultKind::Schema,
+                format!(
+                    "the database {} has no table of events; `sightline consume store --database …` makes and fills it",
+                    self.database
+                ),
+            ),
             error => self.database.fault(error),
         }
     }
