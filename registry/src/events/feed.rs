@@ -3,7 +3,6 @@
 //! It reads while somebody watches. The newest of what it read stays for who joins: a watcher that comes with a place goes on
 //! from there, by itself where that is further back, until it is within what stays.
 
-use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
@@ -13,10 +12,9 @@ use sightline_service::kafka::{Follower, KafkaSettings, Start};
 use sightline_service::shutdown::Shutdown;
 use tokio::sync::{Semaphore, watch};
 
-use super::cursor;
-use super::filter::Filter;
 use super::happened::Happened;
-use super::outbox::{Outbox, Told};
+use super::outbox::Outbox;
+use super::recent::{Joined, State, Watcher};
 use crate::metrics::Metrics;
 use crate::problem::Problem;
 
@@ -24,9 +22,6 @@ use crate::problem::Problem;
 const WATCHERS: usize = 256;
 /// Who may read by himself at once; others wait for their turn.
 const READERS: usize = 8;
-/// What stays for who joins.
-const RECENT: usize = 2048;
-const RECENT_BYTES: usize = super::outbox::ROOM / 2;
 /// One wait for records.
 const LOOK: Duration = Duration::from_millis(50);
 /// A broker may take this long to say where the topic ends.
@@ -62,36 +57,6 @@ pub(super) struct On {
     pub(super) settings: KafkaSettings,
     pub(super) topic: String,
     pub(super) shutdown: Shutdown,
-}
-
-#[derive(Default)]
-struct State {
-    is_open: bool,
-    /// By partition, the next offset.
-    positions: Vec<i64>,
-    /// By partition, the first offset from which on all that was read is in `recent`.
-    floor: Vec<i64>,
-    recent: VecDeque<Arc<Happened>>,
-    bytes: usize,
-    watchers: Vec<Watcher>,
-}
-
-/// Somebody to be told.
-#[derive(Clone)]
-pub(super) struct Watcher {
-    pub(super) filter: Arc<Filter>,
-    pub(super) outbox: Arc<Outbox>,
-}
-
-/// Whether a watcher is told from now on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Joined {
-    Yes,
-    /// What it has not seen does not stay here any more.
-    Behind,
-    /// It has seen what is not read here yet.
-    Ahead,
-    Closed,
 }
 
 /// One of those who may watch.
@@ -186,8 +151,8 @@ impl Feed {
     pub(crate) fn place(&self, outbox: &Arc<Outbox>) -> Option<String> {
         let state = self.lock();
         // Nothing is put into it while the state is held.
-        let is_here = state.watchers.iter().any(|watcher| Arc::ptr_eq(&watcher.outbox, outbox));
-        (is_here && outbox.is_empty()).then(|| cursor::of_positions(&state.positions))
+        let is_here = state.tells(outbox);
+        (is_here && outbox.is_empty()).then(|| state.cursor())
     }
 
     fn run(&self) {
@@ -220,7 +185,7 @@ impl Feed {
                     self.lock().tell(happened);
                 }
             });
-            self.lock().positions.copy_from_slice(follower.positions());
+            self.lock().reached(follower.positions());
             if self.watching.load(Ordering::SeqCst) > 0 {
                 watched = Instant::now();
             } else if watched.elapsed() >= IDLE {
@@ -232,77 +197,3 @@ impl Feed {
         *self.lock() = State::default();
     }
 }
-
-impl State {
-    fn open(&mut self, positions: &[i64]) {
-        *self = Self {
-            is_open: true,
-            positions: positions.to_vec(),
-            floor: positions.to_vec(),
-            ..Self::default()
-        };
-    }
-
-    fn join(&mut self, place: Option<&[i64]>, watcher: &Watcher) -> Joined {
-        if !self.is_open {
-            return Joined::Closed;
-        }
-        // Those who left while nothing happened.
-        self.watchers.retain(|watcher| !watcher.outbox.is_closed());
-        let place = place.unwrap_or(&self.positions);
-        let any = |differs: fn(&i64, &i64) -> bool, others: &[i64]| {
-            place.iter().zip(others).any(|(place, other)| differs(place, other))
-        };
-        if place.len() != self.positions.len() || any(|place, floor| place < floor, &self.floor) {
-            return Joined::Behind;
-        }
-        if any(|place, read| place > read, &self.positions) {
-            return Joined::Ahead;
-        }
-        let mut at = place.to_vec();
-        for happened in &self.recent {
-            let Some(seen) = at.get_mut(happened.partition) else { continue };
-            if happened.offset < *seen {
-                continue;
-            }
-            *seen = happened.offset + 1;
-            if watcher.filter.fits(&happened.event) {
-                let cursor = cursor::of_positions(&at).into();
-                let told = Told::Happened { happened: happened.clone(), cursor };
-                // Who left is out of the list at the next event.
-                let _ = watcher.outbox.put_first(told);
-            }
-        }
-        let _ = watcher.outbox.put_first(Told::Live { cursor: cursor::of_positions(&self.positions).into() });
-        self.watchers.push(watcher.clone());
-        Joined::Yes
-    }
-
-    fn tell(&mut self, happened: Happened) {
-        let happened = Arc::new(happened);
-        let Some(position) = self.positions.get_mut(happened.partition) else { return };
-        *position = happened.offset + 1;
-        let positions = &self.positions;
-        let mut cursor: Option<Arc<str>> = None;
-        self.watchers.retain(|Watcher { filter, outbox }| {
-            if !filter.fits(&happened.event) {
-                return !outbox.is_closed();
-            }
-            let cursor = cursor.get_or_insert_with(|| cursor::of_positions(positions).into()).clone();
-            outbox.put(Told::Happened { happened: happened.clone(), cursor }).is_ok()
-        });
-        self.bytes += happened.size();
-        self.recent.push_back(happened);
-        while self.recent.len() > RECENT || self.bytes > RECENT_BYTES {
-            let Some(oldest) = self.recent.pop_front() else { break };
-            self.bytes -= oldest.size();
-            if let Some(floor) = self.floor.get_mut(oldest.partition) {
-                *floor = oldest.offset + 1;
-            }
-        }
-    }
-}
-
-#[cfg(test)]
-#[path = "feed_tests.rs"]
-mod tests;

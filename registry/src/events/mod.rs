@@ -10,6 +10,7 @@ mod filter;
 mod happened;
 mod history;
 mod outbox;
+mod recent;
 mod row;
 mod watch;
 

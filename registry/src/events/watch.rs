@@ -7,10 +7,11 @@ use sightline_service::kafka::{Follower, Start};
 use sightline_service::shutdown::Shutdown;
 
 use super::cursor;
-use super::feed::{ANSWER, Feed, Joined, Seat, Watcher};
+use super::feed::{ANSWER, Feed, Seat};
 use super::filter::Filter;
 use super::happened::Happened;
 use super::outbox::{End, Outbox, Told};
+use super::recent::{Joined, Watcher};
 use crate::problem::Problem;
 
 /// One wait for records.
