@@ -5,6 +5,7 @@ mod config;
 mod dead_letter;
 mod embedded;
 mod fault;
+mod follower;
 mod link;
 mod member;
 mod producer;
@@ -24,6 +25,7 @@ pub use dead_letter::{
 };
 pub use embedded::EmbeddedBroker;
 pub use fault::{FaultKind, KafkaFault};
+pub use follower::{Follower, Start};
 pub use link::LinkState;
 pub use member::{Held, Member, SESSION};
 pub use producer::{Delivered, LINGER_MS, LOW_LATENCY_LINGER_MS, OnDelivery, Producer, Refused, SendError};
