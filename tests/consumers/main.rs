@@ -12,6 +12,7 @@ mod kafka;
 mod kcat;
 #[path = "../support/postgres.rs"]
 mod postgres;
+mod queries;
 mod replays;
 mod sample;
 mod scene;

@@ -9,6 +9,7 @@ use crate::chance::setting;
 use crate::kafka::Kafka;
 use crate::kcat;
 use crate::postgres::Postgres;
+use crate::queries;
 use crate::scene::*;
 use crate::sightline::{Metrics, Sightline, command, documented, wait_for};
 use crate::truth::*;
@@ -63,6 +64,7 @@ fn the_events_of_the_sample_are_what_truly_happened() {
     drop(consumer);
     the_rows_are_the_events(&events, &database);
     the_rollups_are_what_was_detected(&broker, &database);
+    queries::all_have_answers(&database);
 
     // What went by, for people and for scripts.
     let tail = |more: &[&str]| {
