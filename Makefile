@@ -1,6 +1,6 @@
 # The two commands of the README, and those behind them. `make help` lists them.
 
-.PHONY: help deps demo build test check bench bench-memory bench-registry soak model fuzz clean
+.PHONY: help deps demo build test check bench bench-memory bench-registry bench-archive soak model fuzz clean
 
 help: ## What can be made
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 14
@@ -30,6 +30,9 @@ bench-memory: deps ## Memory of one more 720p camera by RTSP
 
 bench-registry: deps ## 10,000 registered cameras: import, list, restart, and a pipeline's start among them
 	@scripts/bench-registry.sh
+
+bench-archive: deps ## What a record costs that is archived, against reading and parsing alone
+	@scripts/bench-archive.sh
 
 soak: ## The tests that take long
 	@scripts/soak.sh

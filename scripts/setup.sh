@@ -15,6 +15,7 @@ for package in $(sed 's/#.*//' $lists); do
     default-jdk-headless) command -v java >/dev/null && continue ;;
     maven) command -v mvn >/dev/null && continue ;;
     python3-venv) python3 -c 'import ensurepip' >/dev/null 2>&1 && continue ;;
+    postgresql) ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 && command -v psql >/dev/null && continue ;;
     python3-pip) python3 -m pip --version >/dev/null 2>&1 && continue ;;
     esac
     dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing="$missing $package"
@@ -85,3 +86,18 @@ venv() {
 }
 venv schemathesis schemathesis
 venv oracle shapely
+venv archive-readers "DuckDB and pandas"
+
+# A real S3 server, Apache-2.0.
+version=v1.8.0
+deps=$root/.deps/versitygw
+if [ "$(cat "$deps/version" 2>/dev/null)" != "$version" ]; then
+    command -v go >/dev/null || {
+        echo "No Go here, and the tests' S3 server wants it. Install it (https://go.dev/dl), then run this again." >&2
+        exit 1
+    }
+    echo "building an S3 server for the tests"
+    mkdir -p "$deps"
+    GOBIN=$deps GOFLAGS=-trimpath go install "github.com/versity/versitygw/cmd/versitygw@$version"
+    echo "$version" >"$deps/version"
+fi

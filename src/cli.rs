@@ -431,17 +431,21 @@ pub(crate) struct BenchArgs {
 #[cfg(feature = "pipeline")]
 fn spool_size(given: &str) -> Result<u64, String> {
     const LEAST: u64 = 64 << 10;
+    match size(given)? {
+        bytes if bytes < LEAST => Err("give at least 64KiB".to_owned()),
+        bytes => Ok(bytes),
+    }
+}
+
+/// Bytes, or with a unit.
+pub(crate) fn size(given: &str) -> Result<u64, String> {
     let units = [("KiB", 1_u64 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30), ("TiB", 1 << 40)];
     let (number, unit) = units
         .into_iter()
         .find_map(|(name, unit)| Some((given.strip_suffix(name)?, unit)))
         .unwrap_or((given, 1));
     let bytes = number.trim().parse::<u64>().ok().and_then(|number| number.checked_mul(unit));
-    match bytes {
-        None => Err("give a size as in 512MiB, 2GiB, or in bytes".to_owned()),
-        Some(bytes) if bytes < LEAST => Err("give at least 64KiB".to_owned()),
-        Some(bytes) => Ok(bytes),
-    }
+    bytes.ok_or_else(|| "give a size as in 512MiB, 2GiB, or in bytes".to_owned())
 }
 
 #[cfg(feature = "pipeline")]

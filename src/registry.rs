@@ -77,7 +77,13 @@ fn serve(args: ServeArgs) -> Outcome {
     shutdown.install_signals().map_err(Failure::failed)?;
     let health = Health::new(&["kafka", "registry"]);
     let (scheme, address) = (server.scheme(), server.local_addr());
-    let options = Options { auth, seal_keys: args.seal_keys, policy: policy(args.policy), probe: probe() };
+    let options = Options {
+        auth,
+        seal_keys: args.seal_keys,
+        policy: policy(args.policy),
+        database: args.database.settings("sightline registry")?,
+        probe: probe(),
+    };
     let mut prometheus = Prometheus::default();
     let registry = Registry::start(server, options, &mut prometheus, &shutdown).map_err(refused)?;
     let http = probes.start(Arc::new(prometheus), health.clone()).map_err(Failure::failed)?;

@@ -155,6 +155,7 @@ fn registry(
         auth,
         seal_keys: args.seal_keys.clone(),
         policy: UriPolicy::lax(),
+        database: args.store.settings("sightline registry")?,
         probe: std::env::current_exe().ok(),
     };
     let registry = Registry::start(server, options, prometheus, shutdown).map_err(Failure::failed)?;

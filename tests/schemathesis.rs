@@ -5,6 +5,8 @@
 
 #[path = "support/kafka.rs"]
 mod kafka;
+#[path = "support/postgres.rs"]
+mod postgres;
 #[path = "support/registry.rs"]
 mod registry;
 #[path = "support/sightline.rs"]
@@ -14,9 +16,10 @@ use std::path::Path;
 use std::process::Command;
 
 use kafka::{Kafka, KafkaKind};
-use registry::{Files, Registry, apply_topics};
+use postgres::Postgres;
+use registry::{Files, Registry, apply_topics, produce, wait_until};
 use serde_json::json;
-use sightline::Metrics;
+use sightline::{Metrics, Sightline};
 
 #[test]
 fn every_answer_is_as_the_document_says_and_none_is_a_fault_of_ours() {
@@ -25,7 +28,17 @@ fn every_answer_is_as_the_document_says_and_none_is_a_fault_of_ours() {
     let broker = Kafka::start(KafkaKind::Plain);
     apply_topics(&broker.bootstrap);
     let files = Files::new();
-    let registry = Registry::start(&broker.bootstrap, &files, &[]);
+    let database = Postgres::start();
+    let url = database.url();
+    let args =
+        ["consume", "store", "--kafka", &broker.bootstrap, "--database", &url, "--http", "127.0.0.1:0"];
+    let store = Sightline::spawn(sightline::command(&args));
+    produce(&broker.bootstrap, "sightline.events", "gate", &event(&files));
+    wait_until("a row is there", || {
+        database.try_query("SELECT id FROM events").is_ok_and(|id| !id.is_empty())
+    });
+    drop(store);
+    let registry = Registry::start(&broker.bootstrap, &files, &["--database", &url]);
     assert_eq!(
         registry.send("POST", "/v1/cameras", &json!({"id": "gate", "source": "test://ball"})).status,
         201
@@ -40,7 +53,9 @@ fn every_answer_is_as_the_document_says_and_none_is_a_fault_of_ours() {
         response_schema_conformance,response_headers_conformance",
     ]);
     // A stream of events has no end; a probe opens what it is told.
-    command.args(["--exclude-path", "/v1/cameras:watch", "--exclude-path", "/v1/cameras:probe"]);
+    for path in ["/v1/cameras:watch", "/v1/events:watch", "/v1/cameras:probe"] {
+        command.args(["--exclude-path", path]);
+    }
     command.args(["--max-examples", "20", "--seed", "7", "--request-timeout", "30", "--no-color"]);
     command.args(["--generation-database", "none", "--workers", "1"]);
     let run = command.output().expect("schemathesis starts");
@@ -53,4 +68,13 @@ fn every_answer_is_as_the_document_says_and_none_is_a_fault_of_ours() {
     });
     assert_eq!(faults.count(), 0);
     assert!(metrics.sum("sightline_registry_requests_total", &[]) > 300.0);
+}
+
+/// A record that says that something happened.
+fn event(files: &Files) -> std::path::PathBuf {
+    let path = files.path("event");
+    let event = json!({"schema": "event/1", "id": "gate/1/2/camera_up", "type": "camera_up", "camera": "gate", "epoch": 1,
+        "seq": 2, "generation": 3, "at": "2026-11-23T18:40:12.033Z"});
+    std::fs::write(&path, event.to_string()).unwrap();
+    path
 }

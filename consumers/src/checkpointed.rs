@@ -155,7 +155,7 @@ impl<C: CameraMemory, O: Outlet<Item = C::Out>> Work for Checkpointed<C, O> {
             return Ok(());
         }
         self.outlet.flush(reader)?;
-        self.dead_letters.flush()?;
+        self.dead_letters.wait()?;
         for ((_, number), held) in &mut self.held {
             let Some(next) = held.next else { continue };
             for (camera, kept) in held.state.changes() {

@@ -3,6 +3,8 @@
 //! One folder per consumer; what reads Kafka for all of them is `runner`, and what those that remember have in common is
 //! `checkpointed`.
 
+pub mod alerts;
+pub mod archive;
 pub mod checkpoint;
 pub mod checkpointed;
 mod codec;

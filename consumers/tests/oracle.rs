@@ -116,7 +116,8 @@ impl Oracle {
     /// The lines of a run, what it answers each with, and which rules applied.
     fn ask(&mut self, seed: u64) -> (Vec<String>, Vec<Value>, Value) {
         writeln!(self.seeds, "{seed}").unwrap();
-        let mut line = || self.lines.next().expect("the oracle goes on; what it printed says why not").unwrap();
+        let mut line =
+            || self.lines.next().expect("the oracle goes on; what it printed says why not").unwrap();
         let mut run = Vec::new();
         while run.last().is_none_or(|line: &String| !line.starts_with("{\"end\":")) {
             run.push(line());
@@ -149,7 +150,8 @@ fn difference(seed: u64, run: &[String], theirs: &[Value], ours: &[Value]) -> Op
     let line = theirs.iter().zip(ours).position(|(a, b)| a != b)?;
     let [theirs, ours] = [&theirs[line], &ours[line]].map(|all| all.as_array().unwrap().as_slice());
     let event = (0..).find(|&n| theirs.get(n) != ours.get(n))?;
-    let [theirs, ours] = [theirs, ours].map(|all| all.get(event).map_or("nothing".to_owned(), Value::to_string));
+    let [theirs, ours] =
+        [theirs, ours].map(|all| all.get(event).map_or("nothing".to_owned(), Value::to_string));
     Some(format!(
         "seed {seed}, line {} of the run: {}\n  the oracle: {theirs}\n  the rules:  {ours}\n  see both: \
          diff <(.deps/oracle/bin/python tests/oracle/generate.py {seed} | .deps/oracle/bin/python tests/oracle/events.py) \
@@ -168,10 +170,12 @@ fn count(answers: &[Value], noted: &Value, counts: &mut BTreeMap<String, u64>) {
     for answer in answers.iter().flat_map(|answer| answer.as_array().unwrap()) {
         if let Some(kind) = answer["type"].as_str() {
             add(kind.to_owned(), 1);
-            ["direction", "appeared", "vanished"].iter().filter(|flag| !answer[**flag].is_null()).for_each(|flag| {
-                let value = answer[*flag].as_str().unwrap_or("");
-                add(format!("{kind} {flag} {value}").trim().to_owned(), 1);
-            });
+            ["direction", "appeared", "vanished"].iter().filter(|flag| !answer[**flag].is_null()).for_each(
+                |flag| {
+                    let value = answer[*flag].as_str().unwrap_or("");
+                    add(format!("{kind} {flag} {value}").trim().to_owned(), 1);
+                },
+            );
         }
         for (why, count) in answer["passed_over"].as_object().into_iter().flatten() {
             add(format!("passed over: {why}"), count.as_u64().unwrap());
@@ -218,7 +222,10 @@ fn two_readings_of_the_rule_book_agree() {
     if asked.is_none() {
         for (name, least) in OFTEN {
             let count = counts.get(*name).copied().unwrap_or_default();
-            assert!(count >= *least, "{name:?} happened {count} times, not {least}: the generator brings it about no more");
+            assert!(
+                count >= *least,
+                "{name:?} happened {count} times, not {least}: the generator brings it about no more"
+            );
         }
     }
 }

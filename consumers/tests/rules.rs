@@ -73,7 +73,11 @@ impl Records {
             let Answer::Events(events) = replay.take(&line.to_string()).unwrap() else { continue };
             all.extend(events.iter().map(|event| {
                 let track = event.track_key.as_ref().and_then(|key| key.split_once('/'));
-                (event.kind.to_string(), event.seq, track.map_or(String::new(), |(_, track)| track.to_owned()))
+                (
+                    event.kind.to_string(),
+                    event.seq,
+                    track.map_or(String::new(), |(_, track)| track.to_owned()),
+                )
             }));
         }
         all
@@ -107,7 +111,9 @@ fn a_middle_that_lies_on_a_line_is_not_yet_beyond_it() {
 fn what_is_as_far_as_it_has_to_be_counts_at_once() {
     // 0.055 - 0.05 is below 0.005 in floating point.
     let mut records = Records::new("gate", true);
-    records.spec(0, json!({"lines": [{"id": "l", "from": [0.1, 0.05], "to": [0.9, 0.05]}]})).stream(0, "started");
+    records
+        .spec(0, json!({"lines": [{"id": "l", "from": [0.1, 0.05], "to": [0.9, 0.05]}]}))
+        .stream(0, "started");
     records.frame(0, &[(1, "a", [0.4, 0.0, 0.5, 0.04])]).frame(100, &[(1, "a", [0.4, 0.0, 0.5, 0.055])]);
     assert_eq!(records.of("line_crossed"), [100]);
 }
@@ -117,9 +123,10 @@ fn a_point_on_a_slanted_border_belongs_to_one_side() {
     // The border is left of what is inside here, so its points belong to it.
     let zone = |corners: Value| json!({"zones": [{"id": "z", "polygon": corners}]});
     let on_it = [0.73208 - 0.05, 0.4, 0.73208 + 0.05, 0.54588];
-    for (corners, entered) in
-        [(json!([[0.55, 0.25], [0.95, 0.9], [0.95, 0.25]]), 1), (json!([[0.55, 0.25], [0.95, 0.9], [0.55, 0.9]]), 0)]
-    {
+    for (corners, entered) in [
+        (json!([[0.55, 0.25], [0.95, 0.9], [0.95, 0.25]]), 1),
+        (json!([[0.55, 0.25], [0.95, 0.9], [0.55, 0.9]]), 0),
+    ] {
         let mut records = Records::new("gate", true);
         records.spec(0, zone(corners)).stream(0, "started").frame(0, &[(1, "a", on_it)]);
         assert_eq!(records.of("zone_entered").len(), entered);
@@ -155,10 +162,15 @@ fn all_tracks_of_a_finished_video_end_in_the_order_of_their_first_sights() {
     records.spec(0, json!({})).stream(0, "started");
     records.frame(0, &[(1, "a", at(0.2, 0.5))]).frame(100, &[(1, "a", at(0.2, 0.5)), (2, "a", at(0.8, 0.5))]);
     records.frame(1_900, &[(1, "a", at(0.2, 0.5))]);
-    let end = json!({"schema": "stream/1", "state": "ended", "clock": "file", "at": time(2_200), "complete": true});
+    let end =
+        json!({"schema": "stream/1", "state": "ended", "clock": "file", "at": time(2_200), "complete": true});
     records.add(2_200, end);
     let events = records.run();
-    let ended: Vec<_> = events.iter().filter(|(kind, ..)| kind == "track_ended").map(|(_, _, track)| track.as_str()).collect();
+    let ended: Vec<_> = events
+        .iter()
+        .filter(|(kind, ..)| kind == "track_ended")
+        .map(|(_, _, track)| track.as_str())
+        .collect();
     assert_eq!(ended, ["1/1", "1/2"]);
     assert_eq!(events.last().map(|(kind, seq, _)| (kind.as_str(), *seq)), Some(("job_done", 1_900)));
 }
@@ -194,7 +206,9 @@ fn tracks_that_may_go_on_over_two_epochs_give_nothing() {
     let mut records = Records::new("gate", false);
     records.spec(0, json!({})).stream(0, "started").frame(0, &[]);
     records.epoch(2).spec(100, json!({})).stream(100, "started");
-    records.frame(1_900, &[(7, "a", at(0.5, 0.5))]).frame(2_001, &[(7, "a", at(0.5, 0.5)), (8, "a", at(0.9, 0.5))]);
+    records
+        .frame(1_900, &[(7, "a", at(0.5, 0.5))])
+        .frame(2_001, &[(7, "a", at(0.5, 0.5)), (8, "a", at(0.9, 0.5))]);
     assert_eq!(records.of("track_started"), [2_001], "track 8 alone");
 }
 

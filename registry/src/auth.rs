@@ -12,9 +12,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use rand::Rng as _;
 use sha2::{Digest as _, Sha256};
+use sightline_service::files::Watched;
 use subtle::ConstantTimeEq as _;
-
-use crate::files::Watched;
 
 /// Known by its beginning to whoever finds one lying about.
 const PREFIX: &str = "slt_";

@@ -1,7 +1,7 @@
 //! Cameras are registered once, and some pod always runs them: the API over the topics of registrations, where new
 //! cameras go, and evening-out.
 //!
-//! There is no database beside Kafka. The registry writes `cameras`, `placements` and `audit`, reads them and what pods
+//! What is registered lies in Kafka alone. The registry writes `cameras`, `placements` and `audit`, reads them and what pods
 //! say, and answers from its view. One alone writes: a second one fences the first.
 
 use std::path::PathBuf;
@@ -10,6 +10,7 @@ use std::thread::JoinHandle;
 
 use prometheus_client::registry::Registry as Prometheus;
 use sightline_schema::Topics;
+use sightline_service::database::DatabaseSettings;
 use sightline_service::health::{Condition, Health};
 use sightline_service::kafka::{KafkaFault, KafkaSettings};
 use sightline_service::shutdown::Shutdown;
@@ -20,7 +21,7 @@ pub mod auth;
 mod balance;
 mod desk;
 mod evening;
-mod files;
+mod events;
 mod loads;
 mod metrics;
 mod pools;
@@ -45,6 +46,8 @@ pub struct Options {
     /// The keys file; without one no password is taken.
     pub seal_keys: Option<PathBuf>,
     pub policy: UriPolicy,
+    /// Where `consume store` puts what happened; without it there is no history.
+    pub database: Option<DatabaseSettings>,
     /// The command that probes; none in a build without a pipeline.
     pub probe: Option<PathBuf>,
 }
@@ -83,12 +86,14 @@ impl Registry {
         let view = View::default();
         let metrics = Metrics::register(prometheus, view.clone());
         let sealer = Arc::new(Sealer::open(options.seal_keys)?);
+        let events = events::Events::new(options.database, &metrics);
         let parts = Arc::new(Parts {
             view,
             auth: options.auth,
             policy: options.policy,
             metrics,
             probes: api::Probes::new(options.probe),
+            events,
             work: OnceLock::new(),
         });
         let server = server.start(App { parts: parts.clone() }, shutdown.clone())?;
@@ -129,6 +134,7 @@ impl Registry {
                 .spawn(run)
                 .map_err(RegistryError::Thread)?
         };
+        parts.events.feed.start(settings, topics.events(), &shutdown).map_err(RegistryError::Thread)?;
         // It is set once.
         let _ = parts.work.set(Working { desk, pools });
         health.set("registry", Condition::Ready);

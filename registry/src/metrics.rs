@@ -7,9 +7,11 @@ use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
+
+use sightline_service::database::DatabaseFaultKind;
 
 use crate::state;
 use crate::view::View;
@@ -27,6 +29,11 @@ struct WriteLabels {
     outcome: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct FailureLabels {
+    reason: &'static str,
+}
+
 /// Cheap to clone; all clones are one.
 #[derive(Clone)]
 pub(crate) struct Metrics {
@@ -36,6 +43,11 @@ pub(crate) struct Metrics {
     pub(crate) dead_letters: Counter,
     pub(crate) view_lag: Histogram,
     pub(crate) request_seconds: Histogram,
+    pub(crate) event_watchers: Gauge,
+    pub(crate) event_watchers_slow: Counter,
+    pub(crate) events_sent: Counter,
+    pub(crate) history_seconds: Histogram,
+    history_failures: Family<FailureLabels, Counter>,
 }
 
 impl Metrics {
@@ -49,11 +61,17 @@ impl Metrics {
             dead_letters: Counter::default(),
             view_lag: Histogram::new(SECONDS),
             request_seconds: Histogram::new(SECONDS),
+            event_watchers: Gauge::default(),
+            event_watchers_slow: Counter::default(),
+            events_sent: Counter::default(),
+            history_seconds: Histogram::new(SECONDS),
+            history_failures: Family::default(),
         };
         for outcome in [Outcome::Created, Outcome::Changed, Outcome::Deleted, Outcome::Moved] {
             // A series that is there from the beginning.
             drop(metrics.writes.get_or_create(&WriteLabels { outcome: name(outcome) }));
         }
+        metrics.register_events(registry);
         registry.register(
             "sightline_registry_requests",
             "Requests answered, by route, method and status",
@@ -86,6 +104,41 @@ impl Metrics {
         );
         registry.register_collector(Box::new(Known { view: Arc::new(view) }));
         metrics
+    }
+
+    fn register_events(&self, registry: &mut Registry) {
+        for kind in DatabaseFaultKind::ALL {
+            drop(self.history_failures.get_or_create(&FailureLabels { reason: kind.as_str() }));
+        }
+        registry.register(
+            "sightline_registry_event_watchers",
+            "Streams of events that are open",
+            self.event_watchers.clone(),
+        );
+        registry.register(
+            "sightline_registry_event_watchers_slow",
+            "Streams of events that ended because they were not read fast enough",
+            self.event_watchers_slow.clone(),
+        );
+        registry.register(
+            "sightline_registry_events_sent",
+            "Events sent in streams",
+            self.events_sent.clone(),
+        );
+        registry.register(
+            "sightline_registry_history_seconds",
+            "Time of a question to the database",
+            self.history_seconds.clone(),
+        );
+        registry.register(
+            "sightline_registry_history_failures",
+            "Questions that the database did not answer, by why",
+            self.history_failures.clone(),
+        );
+    }
+
+    pub(crate) fn history_failed(&self, kind: DatabaseFaultKind) {
+        self.history_failures.get_or_create(&FailureLabels { reason: kind.as_str() }).inc();
     }
 
     pub(crate) fn requested(&self, route: &'static str, method: &'static str, status: u16, begun: Instant) {

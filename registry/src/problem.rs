@@ -178,6 +178,17 @@ impl Problem {
         Self::new(StatusCode::NOT_IMPLEMENTED, "urn:sightline:problem:not-here", "Not in this build", detail)
     }
 
+    /// What happened is not kept where this registry could look.
+    pub fn no_history() -> Self {
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "urn:sightline:problem:no-history",
+            "No history here",
+            "this registry has no database to look in; start it with --database, or ask with Accept: text/event-stream for \
+             what happens from now on, or since a time that the topic still holds",
+        )
+    }
+
     /// Kafka does not answer, or the registry is not ready: passes by itself.
     pub fn unavailable(detail: impl Into<String>) -> Self {
         let title = "Not available now";

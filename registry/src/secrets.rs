@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
 use sightline_schema::{Camera, Credentials};
+use sightline_service::files::Watched;
 use sightline_service::seal::{Keys, KeysError};
 
-use crate::files::Watched;
 use crate::problem::FieldError;
 
 /// Seals what comes in. Without a keys file nothing inline is taken.

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::serve::Listener;
+use sightline_service::files::Watched;
 use sightline_service::shutdown::Shutdown;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, oneshot};
@@ -20,7 +21,6 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::server::TlsStream;
 
 use crate::api::{App, answer};
-use crate::files::Watched;
 
 /// A client that does not shake hands by then is let go.
 const HANDSHAKE: Duration = Duration::from_secs(10);

@@ -4,6 +4,7 @@
 pub mod backoff;
 #[cfg(feature = "database")]
 pub mod database;
+pub mod files;
 pub mod health;
 pub mod http;
 pub mod kafka;

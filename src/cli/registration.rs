@@ -7,7 +7,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use sightline_registry::auth::Role;
 use sightline_service::uri_policy::Network;
 
-use super::{HttpArgs, KafkaSettingsArgs, TransportArg};
+use super::{DatabaseArgs, HttpArgs, KafkaSettingsArgs, TransportArg};
 
 #[derive(Args, Debug)]
 #[command(args_conflicts_with_subcommands = true)]
@@ -70,6 +70,8 @@ pub(crate) struct ServeArgs {
     /// Keys that seal users and passwords: lines KEY_ID BASE64, the first seals. Without it only secrets can be named
     #[arg(long, value_name = "FILE", env = "SIGHTLINE_SEAL_KEYS")]
     pub(crate) seal_keys: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) database: DatabaseArgs,
     #[command(flatten)]
     pub(crate) policy: PolicyArgs,
     #[command(flatten)]

@@ -1,5 +1,7 @@
 //! `sightline consume …`: what becomes of detections. A file per consumer; what their processes have in common is here.
 
+mod alerts;
+mod archive;
 mod events;
 mod store;
 
@@ -25,6 +27,8 @@ pub(crate) fn run(args: ConsumeArgs) -> Outcome {
     match args.consumer {
         Consumer::Events(args) => events::run(&args),
         Consumer::Store(args) => store::run(&args),
+        Consumer::Archive(args) => archive::run(&args),
+        Consumer::Alerts(args) => alerts::run(*args),
     }
 }
 

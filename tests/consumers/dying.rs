@@ -18,7 +18,8 @@ fn consumers_that_die_and_sleep_give_the_same_events_and_rows() {
     let records = copies(recorded(), 24);
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
     let base_ms = now.as_millis() as i64 - 60_000;
-    let (undisturbed, undisturbed_tables) = undisturbed(&records, base_ms);
+    let Undisturbed { events: undisturbed, orders: undisturbed_orders, tables: undisturbed_tables } =
+        undisturbed(&records, base_ms);
     assert!(undisturbed.len() > 24 * 100, "{}", undisturbed.len());
 
     let (mut broker, mut database) = (started(), Postgres::start());
@@ -33,6 +34,7 @@ fn consumers_that_die_and_sleep_give_the_same_events_and_rows() {
     let over = Duration::from_secs(seconds);
     let begun = Instant::now();
     let (mut kills, mut sleeps, mut restarts, mut outages) = (0, 0, 0, 0);
+    let mut added = Vec::new();
     std::thread::scope(|scope| {
         let playing = scope.spawn(|| play(&bootstrap, &records, over, base_ms));
         let mut asleep: Option<(usize, Instant)> = None;
@@ -45,6 +47,10 @@ fn consumers_that_die_and_sleep_give_the_same_events_and_rows() {
                 println!("{:>5.1} s: consumer {who} wakes", begun.elapsed().as_secs_f64());
                 consumers[who].signal("CONT");
                 asleep = None;
+            }
+            if added.is_empty() && done > 0.8 {
+                println!("{:>5.1} s: one more of each comes", begun.elapsed().as_secs_f64());
+                added.extend([0, 3].map(|who| made(who, &database)));
             }
             let who = chance.below(consumers.len());
             let is_asleep = asleep.is_some_and(|(sleeper, _)| sleeper == who);
@@ -82,6 +88,7 @@ fn consumers_that_die_and_sleep_give_the_same_events_and_rows() {
     );
     wait_until_stored(&bootstrap);
     let disturbed = events(&bootstrap);
+    assert_eq!(orders(&bootstrap), undisturbed_orders);
     let ids = |events: &BTreeMap<String, Value>| events.keys().cloned().collect::<BTreeSet<_>>();
     let (have, want) = (ids(&disturbed), ids(&undisturbed));
     let missing: Vec<_> = want.difference(&have).take(5).collect();
@@ -98,7 +105,7 @@ fn consumers_that_die_and_sleep_give_the_same_events_and_rows() {
         println!("{table}: {} rows alike", rows.len());
     }
     println!(
-        "{} events of {} records alike, over {kills} kills, {sleeps} sleeps a restart of the broker and one of the database",
+        "{} events of {} records alike, over {kills} kills, {sleeps} sleeps, a restart of the broker and one of the database",
         have.len(),
         records.len()
     );

@@ -5,12 +5,14 @@
 #[path = "../support/chance.rs"]
 mod chance;
 mod dying;
+mod faults;
 #[path = "../support/kafka.rs"]
 mod kafka;
 #[path = "../support/kcat.rs"]
 mod kcat;
 #[path = "../support/postgres.rs"]
 mod postgres;
+mod replays;
 mod sample;
 mod scene;
 #[path = "../support/sightline.rs"]

@@ -1,6 +1,6 @@
 //! What the scenes have in common: the sample through the real pipeline, records played again, consumers and how far they are.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
@@ -167,6 +167,17 @@ pub(crate) fn copies(records: &[Record], copies: usize) -> Vec<(String, String, 
 
 /// Writes records in their order, evenly over this time.
 pub(crate) fn play(bootstrap: &str, records: &[(String, String, String)], over: Duration, base_ms: i64) {
+    // Runs that are compared are asked of the partition's time alike.
+    play_to(bootstrap, DETECTIONS, records, over, |n| base_ms + n as i64);
+}
+
+pub(crate) fn play_to(
+    bootstrap: &str,
+    topic: &str,
+    records: &[(String, String, String)],
+    over: Duration,
+    timestamp: impl Fn(usize) -> i64,
+) {
     let producer: ThreadedProducer<rdkafka::producer::DefaultProducerContext> = ClientConfig::new()
         .set("bootstrap.servers", bootstrap)
         .set("enable.idempotence", "true")
@@ -182,13 +193,11 @@ pub(crate) fn play(bootstrap: &str, records: &[(String, String, String)], over: 
             std::thread::sleep(due.saturating_sub(begun.elapsed()));
         }
         let headers = OwnedHeaders::new().insert(Header { key: "sightline-schema", value: Some(schema) });
-        // Both runs are asked of the partition's time alike.
-        let timestamp = base_ms + n as i64;
-        let mut record = BaseRecord::to(DETECTIONS)
+        let mut record = BaseRecord::to(topic)
             .key(camera.as_str())
             .payload(value.as_str())
             .headers(headers)
-            .timestamp(timestamp);
+            .timestamp(timestamp(n));
         while let Err((_, back)) = producer.send(record) {
             record = back;
             std::thread::sleep(Duration::from_millis(10));
@@ -197,15 +206,35 @@ pub(crate) fn play(bootstrap: &str, records: &[(String, String, String)], over: 
     producer.flush(Duration::from_secs(120)).unwrap();
 }
 
-/// The events and tables of consumers that nothing happens to.
-pub(crate) fn undisturbed(
-    records: &[(String, String, String)],
-    base_ms: i64,
-) -> (BTreeMap<String, Value>, BTreeMap<&'static str, Vec<String>>) {
+/// What comes of consumers that nothing happens to.
+pub(crate) struct Undisturbed {
+    pub(crate) events: BTreeMap<String, Value>,
+    pub(crate) orders: BTreeMap<String, Vec<String>>,
+    pub(crate) tables: BTreeMap<&'static str, Vec<String>>,
+}
+
+pub(crate) fn undisturbed(records: &[(String, String, String)], base_ms: i64) -> Undisturbed {
     let (broker, database) = (started(), Postgres::start());
     play(&broker.bootstrap, records, Duration::ZERO, base_ms);
     let _events = consumer(&broker.bootstrap, &[]);
     let _store = store(&broker.bootstrap, &database, &[]);
     wait_until_stored(&broker.bootstrap);
-    (events(&broker.bootstrap), tables(&database))
+    Undisturbed {
+        events: events(&broker.bootstrap),
+        orders: orders(&broker.bootstrap),
+        tables: tables(&database),
+    }
+}
+
+/// The events of each camera in the order in which they were first written.
+pub(crate) fn orders(bootstrap: &str) -> BTreeMap<String, Vec<String>> {
+    let mut seen = BTreeSet::new();
+    let mut orders: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for Record { key, value, .. } in kcat::read(bootstrap, EVENTS) {
+        let id = value["id"].as_str().unwrap().to_owned();
+        if seen.insert(id.clone()) {
+            orders.entry(key).or_default().push(id);
+        }
+    }
+    orders
 }

@@ -12,7 +12,7 @@ fn a_consumer_that_slept_on_its_checkpoint_writes_nothing() {
     let records = copies(recorded(), 6);
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
     let base_ms = now.as_millis() as i64 - 60_000;
-    let (undisturbed, _) = undisturbed(&records, base_ms);
+    let undisturbed = undisturbed(&records, base_ms).events;
     for point in ["claim-written", "claim-offsets"] {
         let broker = started();
         let bootstrap = broker.bootstrap.as_str();

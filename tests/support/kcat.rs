@@ -25,26 +25,39 @@ impl Record {
 
 /// All of a topic, partition by partition in the order of offsets.
 pub fn read(bootstrap: &str, topic: &str) -> Vec<Record> {
+    let mut records: Vec<_> = lines(bootstrap, topic).iter().map(record).collect();
+    records.sort_by_key(|record| (record.partition, record.offset));
+    records
+}
+
+/// The headers alone, of records that may be anything.
+pub fn headers(bootstrap: &str, topic: &str) -> Vec<BTreeMap<String, String>> {
+    lines(bootstrap, topic).iter().map(headers_of).collect()
+}
+
+fn lines(bootstrap: &str, topic: &str) -> Vec<Value> {
     let mut command = Command::new("kcat");
     command.args(["-m", "60", "-C", "-q", "-e", "-J", "-o", "beginning", "-b", bootstrap, "-t", topic]);
     let output = command.output().expect("kcat runs: apt-get install kcat");
     let text = String::from_utf8(output.stdout).expect("UTF-8");
     assert!(output.status.success(), "kcat: {}", String::from_utf8_lossy(&output.stderr));
-    let mut records: Vec<_> = text.lines().map(record).collect();
-    records.sort_by_key(|record| (record.partition, record.offset));
-    records
+    let read = |line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+    text.lines().map(read).collect()
 }
 
-fn record(line: &str) -> Record {
-    let read: Value = serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
-    let headers: Vec<_> =
+fn headers_of(read: &Value) -> BTreeMap<String, String> {
+    let texts: Vec<_> =
         read["headers"].as_array().into_iter().flatten().map(|text| text.as_str().unwrap()).collect();
+    texts.chunks(2).map(|pair| (pair[0].to_owned(), pair[1].to_owned())).collect()
+}
+
+fn record(read: &Value) -> Record {
     let payload = read["payload"].as_str().expect("a payload");
     Record {
         partition: read["partition"].as_u64().unwrap() as u32,
         offset: read["offset"].as_u64().unwrap(),
         key: read["key"].as_str().expect("a key").to_owned(),
-        headers: headers.chunks(2).map(|pair| (pair[0].to_owned(), pair[1].to_owned())).collect(),
+        headers: headers_of(read),
         value: serde_json::from_str(payload).unwrap_or_else(|error| panic!("{error}: {payload}")),
     }
 }

@@ -18,6 +18,8 @@ pub use self::metrics::{Families, Metrics, OfConsumer, PassedOver};
 
 /// One wait for a step.
 const LOOK: Duration = Duration::from_millis(100);
+/// A work that takes no more is asked again after it.
+const FULL: Duration = Duration::from_millis(20);
 /// Metrics and readiness are brought up to date this often.
 const TELL: Duration = Duration::from_secs(1);
 
@@ -46,6 +48,16 @@ pub trait Work {
 
     /// Records of a partition that was assigned, from `next` on.
     fn take(&mut self, batch: &Batch, reader: &Reader) -> Result<(), WorkError>;
+
+    /// Whether it takes more now. While it does not, no step is asked for, unless others wait for partitions.
+    fn has_room(&self) -> bool {
+        true
+    }
+
+    /// The first offset of a partition that is not done, where work goes on behind what was taken.
+    fn undone(&self, _: &Partition) -> Option<i64> {
+        None
+    }
 
     /// Whether enough was taken, or time has passed, to commit.
     fn is_due(&self) -> bool;
@@ -103,8 +115,13 @@ impl Runner<'_> {
                 told = Some(Instant::now());
                 self.tell(&run);
             }
-            if let Some(step) = run.reader.next(LOOK)? {
-                run.step(step)?;
+            if run.work.has_room() || run.reader.is_waited_for() {
+                if let Some(step) = run.reader.next(LOOK)? {
+                    run.step(step)?;
+                }
+            } else {
+                run.reader.check()?;
+                self.shutdown.wait_timeout(FULL);
             }
             if run.work.is_due() {
                 run.work.commit(&run.reader)?;
@@ -120,7 +137,8 @@ impl Runner<'_> {
             LinkState::Up | LinkState::Connecting => self.health.set(self.part, Condition::Ready),
         }
         for (partition, place) in &run.held {
-            let lag = place.next.and_then(|next| run.reader.lag(partition, next));
+            let next = run.work.undone(partition).or(place.next);
+            let lag = run.reader.lag(partition, next);
             self.metrics.lag(partition, lag);
         }
     }

@@ -105,7 +105,7 @@ impl Work for StoreEvents {
             metrics.passed_over(PassedOver::Unreadable);
         })?;
         writer.write::<TrackRows>(&mut self.tracks, reader, |_, _| {})?;
-        dead_letters.flush()?;
+        dead_letters.wait()?;
         self.events.clear();
         self.tracks.clear();
         self.since = None;

@@ -13,6 +13,7 @@ use sightline_service::uri_policy::UriPolicy;
 
 use crate::auth::{Auth, Caller};
 use crate::desk::Desk;
+use crate::events::Events;
 use crate::metrics::Metrics;
 use crate::pools::Pools;
 use crate::problem::Problem;
@@ -24,10 +25,12 @@ mod bulk;
 mod cameras;
 mod checks;
 mod docs;
+mod events;
 pub mod openapi;
+mod parameters;
 mod pods;
 mod probe;
-mod query;
+pub(crate) mod query;
 pub mod routes;
 pub mod types;
 mod watch;
@@ -47,6 +50,7 @@ pub(crate) struct Parts {
     pub(crate) policy: UriPolicy,
     pub(crate) metrics: Metrics,
     pub(crate) probes: Probes,
+    pub(crate) events: Events,
     /// Set once everything that lies in the topics was read.
     pub(crate) work: OnceLock<Working>,
 }
@@ -141,6 +145,8 @@ async fn serve(app: App, found: Found<'_>, parts: &axum::http::request::Parts, b
         Operation::ImportCameras => bulk::import(&app, asked).await,
         Operation::ExportCameras => bulk::export(&app, &asked),
         Operation::WatchCameras => watch::watch(&app, &asked),
+        Operation::ListEvents => events::list(&app, asked).await,
+        Operation::WatchEvents => events::watch(&app, asked).await,
         Operation::ListPods => pods::list(&app, &asked),
         Operation::GetScaling => pods::scaling(&app, &asked),
         Operation::ListAudit => audit::list(&app, &asked),

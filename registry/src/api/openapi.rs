@@ -5,9 +5,11 @@ use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 use sightline_schema::Camera;
 
+use super::parameters::parameters;
 use super::routes::{Operation, ROUTES, Route};
 use super::types::{
-    AuditPage, CameraList, CameraPage, CameraView, ImportReport, MoveRequest, PodList, ProbeRequest, Scaling,
+    AuditPage, CameraList, CameraPage, CameraView, EventPage, ImportReport, MoveRequest, PodList,
+    ProbeRequest, Scaling,
 };
 use crate::auth::Role;
 use crate::problem::{PROBLEM_JSON, Problem};
@@ -91,6 +93,7 @@ pub fn document() -> Value {
         "tags": [
             {"name": "cameras", "description": "What is registered, and how it fares"},
             {"name": "pods", "description": "What runs cameras"},
+            {"name": "events", "description": "What happened"},
             {"name": "audit", "description": "Who changed what"},
             {"name": "documents"}
         ],
@@ -142,6 +145,7 @@ fn tag(route: &Route) -> &'static str {
     match route.path {
         path if path.starts_with("/v1/cameras") => "cameras",
         "/v1/audit" => "audit",
+        path if path.starts_with("/v1/events") => "events",
         path if path.starts_with("/v1/") => "pods",
         _ => "documents",
     }
@@ -160,6 +164,13 @@ fn more(operation: Operation) -> &'static str {
         Operation::MoveCamera => " Writes a placement and leaves the settings as they are.",
         Operation::WatchCameras => {
             " Events: `status`, `camera`, `deleted`, `ready` behind what is at first, `lost` for a reader too slow."
+        }
+        Operation::ListEvents => {
+            " Asked with `Accept: text/event-stream` it is the same as `/v1/events:watch`, and needs no database."
+        }
+        Operation::WatchEvents => {
+            " Events: by their types, each with an `id` to go on from by `Last-Event-ID`; `ready` where what comes is what \
+             happens; `lost` where the topic does not hold all that was asked for; `ended` as the last, with a `reason`."
         }
         Operation::ImportCameras => " Each item is created, changed, left as it is, or refused, by itself.",
         Operation::ProbeCamera => " At most 4 at once, 10 s each.",
@@ -198,7 +209,8 @@ fn answers(operation: Operation, schemas: &mut Schemas) -> Map<String, Value> {
             ("204".to_owned(), json!({"description": "Deleted."})),
             ("202".to_owned(), json!({"description": later, "headers": {"Location": location}})),
         ],
-        Operation::WatchCameras => {
+        Operation::ListEvents => vec![ok(json_of(schemas.answer::<EventPage>()))],
+        Operation::WatchCameras | Operation::WatchEvents => {
             vec![ok(json!({"text/event-stream": {"schema": {"type": "string"}}}))]
         }
         Operation::GetDocs => vec![ok(json!({"text/html": {"schema": {"type": "string"}}}))],
@@ -257,6 +269,8 @@ fn refusals(route: &Route) -> Vec<(&'static str, &'static str)> {
             list.push(("409", "There is such a camera already (`If-None-Match: *`)."));
             list.push(("412", "The camera has another generation."));
         }
+        Operation::ListEvents => list.push(("404", "This registry has no database.")),
+        Operation::WatchEvents => list.push(("429", "Too many watch at the moment.")),
         Operation::ProbeCamera => {
             list.push(("429", "Four streams are probed at the moment."));
             list.push(("501", "This registry is a build without a pipeline."));
@@ -264,56 +278,6 @@ fn refusals(route: &Route) -> Vec<(&'static str, &'static str)> {
         _ => {}
     }
     list
-}
-
-fn parameters(operation: Operation) -> Vec<Value> {
-    let query = |name: &str, description: &str, schema: Value| json!({"name": name, "in": "query", "description": description, "schema": schema});
-    let text = || json!({"type": "string"});
-    let limit = || {
-        query(
-            "limit",
-            "The largest page.",
-            json!({"type": "integer", "minimum": 1, "maximum": 1000, "default": 100}),
-        )
-    };
-    let cursor = || query("cursor", "`next` of the page before.", text());
-    let filter = || {
-        let states: Vec<_> = crate::state::states().collect();
-        let states = json!({"type": "array", "items": {"type": "string", "enum": states}});
-        let labels = json!({"type": "array", "items": text()});
-        vec![
-            query("state", "Any of these states; `waiting` is a camera that nobody ever ran.", states),
-            query("label", "`name=value`, or a name alone; all of them.", labels),
-            query("pool", "The pool that runs it.", text()),
-            query("pod", "The pod that runs it, or holds its slot.", text()),
-        ]
-    };
-    let pool = || query("pool", "A pool by its name.", text());
-    match operation {
-        Operation::ListCameras => [filter(), vec![limit(), cursor()]].concat(),
-        Operation::ExportCameras => {
-            let formats = json!({"type": "string", "enum": ["json", "yaml"], "default": "json"});
-            [filter(), vec![query("format", "How it is written.", formats)]].concat()
-        }
-        Operation::WatchCameras => {
-            let initial = json!({"type": "boolean", "default": true});
-            let initial = query("initial", "Whether all is told as it is, first.", initial);
-            [filter(), vec![query("camera", "This camera alone.", text()), initial]].concat()
-        }
-        Operation::ListPods | Operation::GetScaling => vec![pool()],
-        Operation::ListAudit => {
-            let camera = query("camera", "Changes of this camera.", text());
-            vec![camera, query("who", "Changes by this token.", text()), limit(), cursor()]
-        }
-        Operation::ReplaceCamera | Operation::PatchCamera | Operation::DeleteCamera => {
-            let header = |name: &str, description: &str| json!({"name": name, "in": "header", "description": description, "schema": text()});
-            vec![
-                header("If-Match", "Only if the camera has this generation: `\"4\"`, or `*` for any."),
-                header("If-None-Match", "`*`: only if there is no such camera."),
-            ]
-        }
-        _ => Vec::new(),
-    }
 }
 
 fn request_body(operation: Operation, schemas: &mut Schemas) -> Option<Value> {

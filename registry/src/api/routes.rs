@@ -20,6 +20,8 @@ pub enum Operation {
     ImportCameras,
     ExportCameras,
     WatchCameras,
+    ListEvents,
+    WatchEvents,
     ListPods,
     GetScaling,
     ListAudit,
@@ -52,7 +54,7 @@ const VIEWER: Option<Role> = Some(Role::Viewer);
 const OPERATOR: Option<Role> = Some(Role::Operator);
 const ADMIN: Option<Role> = Some(Role::Admin);
 
-pub const ROUTES: [Route; 16] = [
+pub const ROUTES: [Route; 18] = [
     route(Operation::ListCameras, "GET", "/v1/cameras", VIEWER, "Cameras, filtered, a page at a time"),
     route(Operation::CreateCamera, "POST", "/v1/cameras", OPERATOR, "Register a camera"),
     route(
@@ -99,6 +101,20 @@ pub const ROUTES: [Route; 16] = [
         "/v1/cameras/{id}:move",
         OPERATOR,
         "Move a camera to a pool or a pod",
+    ),
+    route(
+        Operation::ListEvents,
+        "GET",
+        "/v1/events",
+        VIEWER,
+        "What happened, newest first, a page at a time: from the database",
+    ),
+    route(
+        Operation::WatchEvents,
+        "GET",
+        "/v1/events:watch",
+        VIEWER,
+        "What happens, as it happens: server-sent events",
     ),
     route(Operation::ListPods, "GET", "/v1/pods", VIEWER, "Pods, what they hold and carry"),
     route(Operation::GetScaling, "GET", "/v1/scaling/pipeline", VIEWER, "How many pods a pool wants"),

@@ -2,7 +2,7 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use sightline_schema::{Audit, Camera, Pod, Status, Transport};
+use sightline_schema::{Audit, Camera, Event, Pod, Status, Transport};
 
 use crate::problem::FieldError;
 
@@ -135,5 +135,14 @@ pub struct AuditPage {
     pub items: Vec<Audit>,
     /// For the parameter `cursor` of the next page. Absent: there is no more in memory.
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+}
+
+/// What happened, a page.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct EventPage {
+    /// Newest first.
+    pub events: Vec<Event>,
+    /// For the parameter `cursor` of the next page. Null: this is the last.
     pub next: Option<String>,
 }

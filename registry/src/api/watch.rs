@@ -20,10 +20,10 @@ use crate::problem::Problem;
 use crate::state;
 
 /// What proxies should see of a stream on which nothing happens.
-const SIGN_OF_LIFE: Duration = Duration::from_secs(10);
+pub(super) const SIGN_OF_LIFE: Duration = Duration::from_secs(10);
 
 /// Whether the token still counts is looked at this often: its file is read again when it changes.
-const LOOK: Duration = Duration::from_secs(2);
+pub(super) const LOOK: Duration = Duration::from_secs(2);
 
 /// The statuses as they are, an event `ready`, and from then on what changes: `status`, `camera` (its settings), and
 /// `deleted`. `lost` says how many a slow reader missed.

@@ -1,5 +1,7 @@
 //! What could not be read goes to a topic of its own, as it came, and the rest goes on.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rdkafka::message::{Header, OwnedHeaders};
@@ -24,27 +26,37 @@ pub const HEADER_OFFSET: &str = "sightline-offset";
 pub const HEADER_LENGTH: &str = "sightline-length";
 pub const HEADER_SHA256: &str = "sightline-sha256";
 
+/// Who gave up on it.
+pub const HEADER_CONSUMER: &str = "sightline-consumer";
+
 /// The way to the topic of dead letters.
 pub struct DeadLetters {
     producer: Producer,
     topic: String,
+    failed: Arc<AtomicBool>,
 }
 
 impl DeadLetters {
     pub fn new(settings: &KafkaSettings, topic: String) -> Result<Self, KafkaFault> {
-        Ok(Self { producer: Producer::new(settings, LOW_LATENCY_LINGER_MS)?, topic })
+        Ok(Self { producer: Producer::new(settings, LOW_LATENCY_LINGER_MS)?, topic, failed: Arc::default() })
     }
 
-    /// Waits until all that was sent lies in Kafka, or was given up and said; 30 s at most. Before an offset behind them is
-    /// committed.
-    pub fn flush(&self) -> Result<(), KafkaFault> {
-        match self.producer.flush(FLUSH) {
-            0 => Ok(()),
-            left => Err(KafkaFault::new(
-                FaultKind::Unreachable,
-                format!("{left} dead letters are not in {} yet; is the broker there?", self.topic),
-            )),
+    /// Waits until those sent are acknowledged, at most `timeout`. `false` while some are not.
+    pub fn flush(&self, timeout: Duration) -> Result<bool, KafkaFault> {
+        let left = self.producer.flush(timeout);
+        if let Some(fault) = self.producer.fatal() {
+            return Err(fault);
         }
+        if self.failed.load(Ordering::SeqCst) {
+            return Err(KafkaFault::new(FaultKind::Other, "a dead letter was not written".to_owned()));
+        }
+        Ok(left == 0)
+    }
+
+    /// Waits until all that was sent lies in Kafka, 30 s at most: before an offset behind them is committed.
+    pub fn wait(&self) -> Result<(), KafkaFault> {
+        let late = || format!("dead letters are not in {} yet; is the broker there?", self.topic);
+        self.flush(FLUSH)?.then_some(()).ok_or_else(|| KafkaFault::new(FaultKind::Unreachable, late()))
     }
 
     /// Sends a copy of the record with why it could not be read; says so in the log. Never blocks.
@@ -58,9 +70,19 @@ impl DeadLetters {
             "a record can't be read; a copy goes to {}",
             self.topic
         );
+        self.keep(record, why, None);
+    }
+
+    /// The same for a record that could be read, and that `consumer` gave up on. Says nothing.
+    pub fn give_up(&self, record: &Tailed<'_>, why: &str, consumer: &str) {
+        self.keep(record, why, Some(consumer));
+    }
+
+    fn keep(&self, record: &Tailed<'_>, why: &str, consumer: Option<&str>) {
+        let Tailed { topic, partition, offset, .. } = *record;
         let value = record.value.unwrap_or_default();
         let sha256: String = Sha256::digest(value).iter().map(|byte| format!("{byte:02x}")).collect();
-        let headers = [
+        let mut headers = vec![
             (HEADER_WHY, why.to_owned()),
             (HEADER_TOPIC, topic.to_owned()),
             (HEADER_PARTITION, partition.to_string()),
@@ -68,11 +90,14 @@ impl DeadLetters {
             (HEADER_LENGTH, value.len().to_string()),
             (HEADER_SHA256, sha256),
         ];
-        let headers = headers.iter().fold(OwnedHeaders::new_with_capacity(6), |headers, (key, value)| {
+        headers.extend(consumer.map(|consumer| (HEADER_CONSUMER, consumer.to_owned())));
+        let headers = headers.iter().fold(OwnedHeaders::new_with_capacity(7), |headers, (key, value)| {
             headers.insert(Header { key, value: Some(value) })
         });
+        let failed = Arc::clone(&self.failed);
         let on_delivery: super::OnDelivery = Box::new(move |outcome| {
             if let Err(fault) = outcome {
+                failed.store(true, Ordering::SeqCst);
                 tracing::error!("a dead letter was not written: {fault}");
             }
         });
@@ -84,6 +109,7 @@ impl DeadLetters {
             headers,
             on_delivery,
         ) {
+            self.failed.store(true, Ordering::SeqCst);
             tracing::error!("a dead letter was not written: {}", refused.error);
         }
     }

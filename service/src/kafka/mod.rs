@@ -5,6 +5,7 @@ mod config;
 mod dead_letter;
 mod embedded;
 mod fault;
+mod follower;
 mod link;
 mod member;
 mod producer;
@@ -19,14 +20,16 @@ mod view;
 pub use base::write_base;
 pub use config::{KafkaConfigError, KafkaSettings};
 pub use dead_letter::{
-    DeadLetters, HEADER_LENGTH, HEADER_OFFSET, HEADER_PARTITION, HEADER_SHA256, HEADER_TOPIC, HEADER_WHY,
+    DeadLetters, HEADER_CONSUMER, HEADER_LENGTH, HEADER_OFFSET, HEADER_PARTITION, HEADER_SHA256,
+    HEADER_TOPIC, HEADER_WHY,
 };
 pub use embedded::EmbeddedBroker;
 pub use fault::{FaultKind, KafkaFault};
+pub use follower::{Follower, Start};
 pub use link::LinkState;
 pub use member::{Held, Member, SESSION};
 pub use producer::{Delivered, LINGER_MS, LOW_LATENCY_LINGER_MS, OnDelivery, Producer, Refused, SendError};
-pub use reader::{Answer, Batch, From, Partition, Position, Reader, ReaderOptions, Record, Step};
+pub use reader::{Answer, Batch, Committed, From, Partition, Position, Reader, ReaderOptions, Record, Step};
 pub use snapshot::read_partitions;
 pub use tail::{Ends, Tail, Tailed};
 pub use topics::{Change, Cluster, Difference, Report, Size, apply, check, cluster, require};

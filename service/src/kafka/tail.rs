@@ -303,7 +303,7 @@ pub(super) fn watermarks(
     }
 }
 
-fn partitions_of(
+pub(super) fn partitions_of(
     consumer: &BaseConsumer<LinkContext>,
     topic: &str,
     timeout: Duration,

@@ -28,10 +28,8 @@ pub(super) fn cuts((from, to): (P, P), before: P, now: P) -> Option<bool> {
 /// Even-odd: upper and left edges belong to it.
 pub(super) fn is_inside(polygon: &[P], p: P) -> bool {
     let ends = polygon.iter().cycle().skip(1);
-    let crossings = polygon
-        .iter()
-        .zip(ends)
-        .filter(|(a, b)| (a.y > p.y) != (b.y > p.y) && is_right_of(**a, **b, p));
+    let crossings =
+        polygon.iter().zip(ends).filter(|(a, b)| (a.y > p.y) != (b.y > p.y) && is_right_of(**a, **b, p));
     crossings.count() % 2 == 1
 }
 

@@ -8,19 +8,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rdkafka::config::RDKafkaLogLevel;
-use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext, Rebalance};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerContext, Rebalance};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Message as _};
 use rdkafka::topic_partition_list::Offset;
 use rdkafka::{ClientContext, Statistics, TopicPartitionList};
 
 use super::batch::Batch;
-use super::{Answer, From, Partition, Step};
+use super::{ASK, Answer, From, Partition, Step};
 use crate::kafka::fault::{FaultKind, KafkaFault};
 use crate::kafka::link::LinkContext;
 
-/// How long one question for offsets may take.
-const ASK: Duration = Duration::from_secs(10);
 /// A work that is asked to let go and has not is spoken of this often.
 const SAY_AGAIN: Duration = Duration::from_secs(10);
 /// A batch goes on its way at this size at the latest.
@@ -39,6 +37,8 @@ pub(crate) struct ReaderContext {
     from: From,
     /// Where partitions end for a reader of what is committed.
     pub(super) ends: Mutex<HashMap<Partition, i64>>,
+    /// Where reading them began.
+    pub(super) begins: Mutex<HashMap<Partition, i64>>,
     fatal: Mutex<Option<KafkaFault>>,
 }
 
@@ -57,6 +57,7 @@ impl ReaderContext {
             is_waiting: AtomicBool::new(false),
             from,
             ends: Mutex::default(),
+            begins: Mutex::default(),
             fatal: Mutex::default(),
         }
     }
@@ -106,9 +107,9 @@ impl ReaderContext {
         if partitions.is_empty() {
             return;
         }
-        {
-            let mut ends = self.ends.lock().unwrap_or_else(PoisonError::into_inner);
-            ends.retain(|partition, _| !partitions.contains(partition));
+        for known in [&self.ends, &self.begins] {
+            let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
+            known.retain(|partition, _| !partitions.contains(partition));
         }
         let (sender, answered) = sync_channel(0);
         let answer = Answer { _sender: sender };
@@ -124,39 +125,57 @@ impl ReaderContext {
         self.is_waiting.store(false, Ordering::SeqCst);
     }
 
-    /// For a group that has committed nothing: where its time is.
-    fn find_the_time(&self, consumer: &BaseConsumer<Self>, assigned: &TopicPartitionList, time: i64) {
-        let found = (|| {
+    /// Finds where the partitions begin, so that their lag is known. A group that has committed nothing begins where it was
+    /// told to, and commits that: were it left to be found again, what came between a first start and a second would be
+    /// passed over.
+    fn begin(&self, consumer: &BaseConsumer<Self>, assigned: &TopicPartitionList) {
+        let begin = (|| {
             let committed = consumer.committed_offsets(assigned.clone(), ASK)?;
-            let mut times = TopicPartitionList::new();
+            let mut begin = TopicPartitionList::new();
             for element in committed.elements() {
-                if element.offset() == Offset::Invalid {
-                    times.add_partition_offset(
-                        element.topic(),
-                        element.partition(),
-                        Offset::Offset(time.max(0)),
-                    )?;
+                let (topic, partition) = (element.topic(), element.partition());
+                match (element.offset(), self.from) {
+                    (Offset::Offset(offset), _) => self.begins_at(topic, partition, offset),
+                    (_, From::Earliest) => {
+                        self.begins_at(topic, partition, consumer.fetch_watermarks(topic, partition, ASK)?.0);
+                    }
+                    (_, From::Latest) => begin.add_partition_offset(topic, partition, Offset::End)?,
+                    (_, From::Time(time)) => {
+                        begin.add_partition_offset(topic, partition, Offset::Offset(time.max(0)))?;
+                    }
                 }
             }
-            if times.count() == 0 {
-                return Ok(times);
+            if begin.count() == 0 {
+                return Ok(());
             }
-            let mut offsets = consumer.offsets_for_times(times, ASK)?;
-            for (topic, partition) in named(&offsets) {
-                // Nothing that young: what comes from now on.
-                let at = offsets.find_partition(&topic, partition).map(|at| at.offset());
-                if !matches!(at, Some(Offset::Offset(_))) {
-                    offsets.set_partition_offset(&topic, partition, Offset::End)?;
-                }
+            if matches!(self.from, From::Time(_)) {
+                begin = consumer.offsets_for_times(begin, ASK)?;
             }
-            consumer.seek_partitions(offsets, ASK)
+            for (topic, partition) in named(&begin) {
+                let at = begin.find_partition(&topic, partition).map(|at| at.offset());
+                let offset = match at {
+                    Some(Offset::Offset(offset)) => offset,
+                    // The end, too, where nothing is that young.
+                    _ => consumer.fetch_watermarks(&topic, partition, ASK)?.1,
+                };
+                begin.set_partition_offset(&topic, partition, Offset::Offset(offset))?;
+                self.begins_at(&topic, partition, offset);
+            }
+            consumer.commit(&begin, CommitMode::Sync)?;
+            consumer.seek_partitions(begin, ASK).map(drop)
         })();
-        if let Err(error) = found {
-            self.fail(KafkaFault::new(
-                FaultKind::Other,
-                format!("cannot find where to begin by the time: {error}"),
-            ));
+        if let Err(error) = begin {
+            if self.from == From::Earliest {
+                tracing::debug!(%error, "where partitions begin");
+            } else {
+                self.fail(KafkaFault::new(FaultKind::Other, format!("cannot find where to begin: {error}")));
+            }
         }
+    }
+
+    fn begins_at(&self, topic: &str, partition: i32, offset: i64) {
+        let mut begins = self.begins.lock().unwrap_or_else(PoisonError::into_inner);
+        begins.insert((topic.to_owned(), partition), offset);
     }
 }
 
@@ -214,8 +233,10 @@ impl ConsumerContext for ReaderContext {
     }
 
     fn post_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
-        if let (Rebalance::Assign(partitions), From::Time(time)) = (rebalance, self.from) {
-            let _ = catch_unwind(AssertUnwindSafe(|| self.find_the_time(consumer, partitions, time)));
+        if let Rebalance::Assign(partitions) = rebalance
+            && partitions.count() > 0
+        {
+            let _ = catch_unwind(AssertUnwindSafe(|| self.begin(consumer, partitions)));
         }
     }
 }

@@ -28,6 +28,9 @@ use super::link::{Link, LinkContext, LinkState};
 use super::member::{SESSION, generation};
 use super::transaction::GroupOffsets;
 
+/// How long one question for offsets may take.
+const ASK: Duration = Duration::from_secs(10);
+
 /// A partition of one of the topics read.
 pub type Partition = (String, i32);
 
@@ -79,6 +82,16 @@ impl Position {
     }
 }
 
+/// What a group committed of a partition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Committed {
+    pub partition: Partition,
+    /// The first offset not done; `None` where nothing was committed.
+    pub next: Option<i64>,
+    /// What stands beside it; empty where nothing does.
+    pub note: String,
+}
+
 /// Reads topics as a member of a group. Dropping it leaves the group.
 pub struct Reader {
     consumer: Arc<BaseConsumer<ReaderContext>>,
@@ -97,15 +110,20 @@ impl Reader {
             // Said, since the default will change, and then the broker sets the time-outs.
             .set("group.protocol", "classic")
             .set("partition.assignment.strategy", "cooperative-sticky")
-            .set("session.timeout.ms", SESSION.as_millis().to_string())
-            .set("heartbeat.interval.ms", "1000")
             .set("enable.auto.commit", "false")
             .set("enable.auto.offset.store", "false")
             .set("isolation.level", "read_committed")
             .set("statistics.interval.ms", "2000")
             // Three times what may be under way is read ahead at most.
             .set("queued.max.messages.kbytes", (options.most_bytes / 1024 * 2).max(1024).to_string())
-            .set("auto.offset.reset", if options.from == From::Latest { "latest" } else { "earliest" });
+            // Of what was committed and is gone since, the oldest that is left. Where a group begins is found by itself.
+            .set("auto.offset.reset", "earliest");
+        let session = SESSION.as_millis().to_string();
+        for (key, value) in [("session.timeout.ms", session.as_str()), ("heartbeat.interval.ms", "1000")] {
+            if config.get(key).is_none() {
+                config.set(key, value);
+            }
+        }
         let (sender, steps) = mpsc::channel();
         let link = LinkContext { link: Link::new(settings.bootstrap()) };
         let under_way = Arc::new(AtomicUsize::new(0));
@@ -135,13 +153,16 @@ impl Reader {
     pub fn next(&self, timeout: Duration) -> Result<Option<Step>, KafkaFault> {
         match self.steps.recv_timeout(timeout) {
             Ok(step) => Ok(Some(step)),
-            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
-                let ended = self.poller.as_ref().is_none_or(JoinHandle::is_finished);
-                let ended = ended
-                    .then(|| KafkaFault::new(FaultKind::Fatal, "reading from Kafka has ended".to_owned()));
-                self.consumer.context().fatal().or(ended).map_or(Ok(None), Err)
-            }
+            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => self.check().map(|()| None),
         }
+    }
+
+    /// Whether reading goes on. An error means that it has ended, and says why.
+    pub fn check(&self) -> Result<(), KafkaFault> {
+        let ended = self.poller.as_ref().is_none_or(JoinHandle::is_finished);
+        let ended =
+            ended.then(|| KafkaFault::new(FaultKind::Fatal, "reading from Kafka has ended".to_owned()));
+        self.consumer.context().fatal().or(ended).map_or(Ok(()), Err)
     }
 
     /// What a transaction sends along: `next` is the first offset not done. `None` while this is no member, and then
@@ -154,11 +175,45 @@ impl Reader {
 
     /// Commits by itself, outside any transaction: `next` is the first offset not done.
     pub fn commit<'p>(&self, next: impl IntoIterator<Item = (&'p Partition, i64)>) -> Result<(), KafkaFault> {
-        let offsets = list(next);
+        self.commit_list(&list(next))
+    }
+
+    /// [`Self::commit`] with a note beside each offset, which stands until the next commit. Kafka takes 4 KiB of it.
+    pub fn commit_with_notes<'p>(
+        &self,
+        next: impl IntoIterator<Item = (&'p Partition, i64, String)>,
+    ) -> Result<(), KafkaFault> {
+        let mut offsets = TopicPartitionList::new();
+        for ((topic, partition), next, note) in next {
+            let mut place = offsets.add_partition(topic, *partition);
+            // The one error is an offset that can't be: none is made here.
+            let _ = place.set_offset(Offset::Offset(next));
+            place.set_metadata(note);
+        }
+        self.commit_list(&offsets)
+    }
+
+    /// What the group committed of these partitions, and the notes beside it. Only whoever holds them may rely on it.
+    pub fn committed(&self, partitions: &[Partition]) -> Result<Vec<Committed>, KafkaFault> {
+        let mut asked = TopicPartitionList::new();
+        for (topic, partition) in partitions {
+            asked.add_partition(topic, *partition);
+        }
+        let committed =
+            self.consumer.committed_offsets(asked, ASK).map_err(|error| self.commit_fault(&error))?;
+        let known = committed.elements().into_iter().map(|place| Committed {
+            partition: (place.topic().to_owned(), place.partition()),
+            next: place.offset().to_raw().filter(|next| *next >= 0),
+            note: place.metadata().to_owned(),
+        });
+        Ok(known.collect())
+    }
+
+    fn commit_list(&self, offsets: &TopicPartitionList) -> Result<(), KafkaFault> {
         if offsets.count() == 0 {
             return Ok(());
         }
-        self.consumer.commit(&offsets, CommitMode::Sync).map_err(|error| self.commit_fault(&error))
+        self.consumer.commit(offsets, CommitMode::Sync).map_err(|error| self.commit_fault(&error))
     }
 
     fn commit_fault(&self, error: &KafkaError) -> KafkaFault {
@@ -172,9 +227,14 @@ impl Reader {
         }
     }
 
-    /// How many records of a partition lie behind `next`, by the last that a broker said (every 2 s).
-    pub fn lag(&self, partition: &Partition, next: i64) -> Option<i64> {
-        let ends = self.consumer.context().ends.lock().unwrap_or_else(PoisonError::into_inner);
+    /// How many records of a partition lie behind `next`, or behind where reading it began, by the last that a broker said
+    /// (every 2 s).
+    pub fn lag(&self, partition: &Partition, next: Option<i64>) -> Option<i64> {
+        let context = self.consumer.context();
+        let begins = context.begins.lock().unwrap_or_else(PoisonError::into_inner);
+        let next = next.or_else(|| begins.get(partition).copied())?;
+        drop(begins);
+        let ends = context.ends.lock().unwrap_or_else(PoisonError::into_inner);
         ends.get(partition).map(|end| (end - next).max(0))
     }
 

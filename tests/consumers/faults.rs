@@ -1,0 +1,228 @@
+//! Databases that are away, read-only, full or not as they should be, and records that no table can hold: each is said, and
+//! nothing is lost.
+
+use serde_json::{Value, json};
+
+use crate::kcat;
+use crate::postgres::{Postgres, USER};
+use crate::scene::*;
+use crate::sightline::{Metrics, Sightline, command, get, output, wait_for};
+
+const DEAD_LETTERS: &str = "sightline.dead-letter";
+
+/// An event as the rules write it.
+fn event(n: usize, label: &str) -> Value {
+    json!({"schema": "event/1", "id": format!("gate/1/{n}/7/track_started"), "type": "track_started", "camera": "gate", "epoch": 1,
+           "seq": n, "generation": 1, "at": "2026-11-23T18:40:12.033Z", "track_key": "gate/1/7", "class_id": 0, "label": label,
+           "confidence": 0.9, "box": [0.4, 0.3, 0.5, 0.6]})
+}
+
+fn put(bootstrap: &str, values: &[Value]) {
+    let records: Vec<_> =
+        values.iter().map(|value| ("gate".to_owned(), "event/1".to_owned(), value.to_string())).collect();
+    put_as_it_is(bootstrap, &records);
+}
+
+fn put_as_it_is(bootstrap: &str, records: &[(String, String, String)]) {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    play_to(bootstrap, EVENTS, records, std::time::Duration::ZERO, |_| now.as_millis() as i64);
+}
+
+/// None before the tables are made.
+fn rows(database: &Postgres) -> usize {
+    database.try_query("SELECT count(*) FROM events").map_or(0, |count| count.parse().unwrap())
+}
+
+/// Waits until it is said, counted under this reason, and no longer ready.
+fn wait_until_said(store: &mut Sightline, reason: &str, sentence: &str) {
+    let http = store.http();
+    wait_for(sentence, || store.stderr().contains(sentence).then_some(()));
+    wait_for("it to be counted", || {
+        let failures =
+            Metrics::scrape(&http).sum("sightline_store_database_failures_total", &[("reason", reason)]);
+        (failures > 0.0).then_some(())
+    });
+    wait_for("not to be ready", || {
+        let (status, body) = get(&http, "/readyz");
+        (status == 503 && body.contains("database")).then_some(())
+    });
+    assert!(!store.stderr().contains(crate::postgres::PASSWORD), "{}", store.stderr());
+}
+
+fn wait_for_rows(store: &mut Sightline, database: &Postgres, count: usize) {
+    wait_for(&format!("{count} rows"), || (rows(database) == count).then_some(()));
+    let http = store.http();
+    wait_for("to be ready", || (get(&http, "/readyz").0 == 200).then_some(()));
+}
+
+#[test]
+fn a_database_that_does_not_do_it_is_waited_for_and_nothing_is_lost() {
+    let _stage = stage();
+    let (broker, mut database) = (started(), Postgres::start());
+    let bootstrap = broker.bootstrap.as_str();
+    put(bootstrap, &[event(1, "person")]);
+
+    // Away when it begins.
+    database.stop_at_once();
+    let mut store = store(bootstrap, &database, &["--only", "events"]);
+    wait_until_said(&mut store, "unreachable", "does not answer (Connection refused");
+    database.start_again();
+    wait_for_rows(&mut store, &database, 1);
+
+    let mut sent = 1;
+    let mut next = |count: usize| {
+        let events: Vec<_> = (0..count).map(|n| event(sent + 1 + n, "person")).collect();
+        put(bootstrap, &events);
+        sent += count;
+        sent
+    };
+
+    // A standby: nothing may be written.
+    database.superuser(&format!("ALTER ROLE {USER} SET default_transaction_read_only = on"));
+    database.superuser(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'sightline store'",
+    );
+    let wanted = next(2);
+    wait_until_said(&mut store, "read_only", "is read-only");
+    database.superuser(&format!("ALTER ROLE {USER} RESET default_transaction_read_only"));
+    // The setting is that of a session: Sightline begins a new one after each failure.
+    wait_for_rows(&mut store, &database, wanted);
+
+    // Somebody took a column away.
+    database.query("ALTER TABLE events RENAME COLUMN zone TO area");
+    let wanted = next(2);
+    wait_until_said(&mut store, "schema", "a table in the database");
+    assert!(store.stderr().contains("undo what was changed there"), "{}", store.stderr());
+    database.query("ALTER TABLE events RENAME COLUMN area TO zone");
+    wait_for_rows(&mut store, &database, wanted);
+
+    // Or the right to write.
+    database.query("ALTER TABLE events OWNER TO sightline");
+    database.superuser_in_video("REVOKE INSERT ON events FROM sightline");
+    let wanted = next(2);
+    wait_until_said(&mut store, "refused", "GRANT it");
+    database.superuser_in_video("GRANT INSERT ON events TO sightline");
+    wait_for_rows(&mut store, &database, wanted);
+
+    // It takes the connection and says nothing.
+    database.pause();
+    let wanted = next(2);
+    std::thread::sleep(std::time::Duration::from_secs(3));
+    database.resume();
+    wait_for_rows(&mut store, &database, wanted);
+    store.signal("TERM");
+    assert!(store.wait().0.success());
+}
+
+#[test]
+fn what_no_table_can_hold_is_put_aside_alone() {
+    let _stage = stage();
+    let (broker, database) = (started(), Postgres::start());
+    let bootstrap = broker.bootstrap.as_str();
+    let mut values: Vec<_> = (0..50).map(|n| event(n, "person")).collect();
+    values[17]["label"] = "a\u{0}b".into();
+    values[31]["seq"] = u64::MAX.into();
+    values[32]["labels"] = json!({"site": "h\u{0}q"});
+    values[40]["a_field_of_later"] = json!({"more": [1, 2]});
+    let mut records: Vec<_> =
+        values.iter().map(|value| ("gate".to_owned(), "event/1".to_owned(), value.to_string())).collect();
+    let plain = |schema: &str, text: &str| ("gate".to_owned(), schema.to_owned(), text.to_owned());
+    records.push(plain("event/1", "not JSON"));
+    records.push(plain("event/1", r#"{"schema":"event/1","id":"gate/1/2/3/what"}"#));
+    records.push(plain("event/2", r#"{"schema":"event/2"}"#));
+    records.push(plain("event/1", &event(90, "person").to_string().replace("0.9", "NaN")));
+    // As large as a broker takes by default.
+    records.push(plain("event/1", &format!("{{\"schema\":\"event/1\",\"id\":\"{}\"", "x".repeat(900_000))));
+    records.push(plain("event/1", &event(91, "person").to_string()));
+    put_as_it_is(bootstrap, &records);
+    let mut store = store(bootstrap, &database, &["--only", "events"]);
+    wait_until_done(bootstrap, ROWS_GROUP);
+    assert_eq!(rows(&database), 50 - 3 + 1);
+    let http = store.http();
+    let metrics = Metrics::scrape(&http);
+    let passed =
+        |reason: &str| metrics.sum("sightline_consumer_records_passed_over_total", &[("reason", reason)]);
+    assert_eq!((passed("unreadable"), passed("unknown")), (7.0, 1.0));
+    assert_eq!(metrics.sum("sightline_store_rows_refused_total", &[("table", "events")]), 2.0);
+    let letters = kcat::headers(bootstrap, DEAD_LETTERS);
+    let why: Vec<_> = letters.iter().map(|letter| letter["sightline-why"].clone()).collect();
+    assert_eq!(why.len(), 7, "{why:#?}");
+    for part in [
+        "can't hold a value",
+        "is larger than a table holds",
+        "is not a valid event/1; look at what wrote it",
+    ] {
+        assert!(why.iter().any(|why| why.contains(part)), "{part}: {why:#?}");
+    }
+    assert!(letters.iter().all(|letter| letter["sightline-topic"] == EVENTS));
+    // Again from the beginning: the same rows.
+    let before = tables(&database);
+    let url = database.url();
+    let args = ["consume", "store", "--kafka", bootstrap, "--database", &url, "--http", "127.0.0.1:0"];
+    let again = [&args[..], &["--only", "events", "--group", "again", "--from", "earliest"]].concat();
+    let _again = Sightline::spawn(command(&again));
+    wait_until_done(bootstrap, ("sightline.sightline-store-events-again", EVENTS));
+    assert_eq!(tables(&database), before);
+}
+
+#[test]
+fn settings_that_can_not_be_are_refused_in_a_sentence() {
+    let _stage = stage();
+    let (broker, database) = (started(), Postgres::start());
+    let refused = |more: &[&str]| {
+        let args = ["consume", "store", "--kafka", &broker.bootstrap, "--http", "127.0.0.1:0"];
+        let output = output(&[&args[..], more].concat());
+        assert!(!output.status.success());
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(!said.contains("hunter2"), "{said}");
+        said
+    };
+    for (more, wanted) in [
+        (&[][..], "which database? give --database"),
+        (&["--database", "mysql://me:hunter2@db/x"], "it begins with neither postgresql:// nor postgres://"),
+        (&["--database", "postgresql://me:hunter2@db:x/x"], "--database is no address of a database"),
+        (
+            &["--database", "postgresql://me@db/x", "--database-password-file", "/nowhere"],
+            "the password of the database can't be read from /nowhere",
+        ),
+        (&["--database", "postgresql://me@db/x", "--keep", "events=soon"], "events=90d"),
+    ] {
+        let said = refused(more);
+        assert!(said.contains(wanted), "{more:?}: {said}");
+    }
+
+    // A wrong password, and tables that it may not make, are waited for: they are cured elsewhere.
+    let wrong = database.url().replace(crate::postgres::PASSWORD, "hunter2");
+    let args = |url: &str, more: &[&str]| {
+        let args = ["consume", "store", "--kafka", &broker.bootstrap, "--database", url, "--only", "events"];
+        Sightline::spawn(command(&[&args[..], &["--http", "127.0.0.1:0"], more].concat()))
+    };
+    put(&broker.bootstrap, &[event(1, "person")]);
+    let mut store = args(&wrong, &[]);
+    wait_until_said(&mut store, "refused", "does not let sightline in");
+    assert!(!store.stderr().contains("hunter2"), "{}", store.stderr());
+    drop(store);
+    let mut store = args(&database.url(), &["--no-migrate"]);
+    wait_until_said(&mut store, "schema", "run once without --no-migrate");
+    drop(store);
+    // By a file, and old rows go.
+    let password = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(password.path(), format!("{}\n", crate::postgres::PASSWORD)).unwrap();
+    let file = password.path().to_str().unwrap();
+    let store = args(&database.url_without_password(), &["--database-password-file", file]);
+    wait_for("a row", || {
+        database.try_query("SELECT 1 FROM events").is_ok_and(|rows| rows == "1").then_some(())
+    });
+    drop(store);
+    database.query("UPDATE events SET at = now() - interval '91 days'");
+    database.query("INSERT INTO events SELECT 'young', now() - interval '89 days', type, camera, epoch, seq, generation, track_key, class_id, label, confidence, line, direction, zone, duration_s, appeared, vanished, x_min, y_min, x_max, y_max, labels, more FROM events");
+    let _store = args(&database.url(), &["--keep", "events=90d", "--no-migrate"]);
+    wait_for("the old row to go", || (database.query("SELECT id FROM events") == "young").then_some(()));
+
+    // Of a later version.
+    drop(_store);
+    database.query("UPDATE sightline_migrations SET version = 1000000");
+    put(&broker.bootstrap, &[event(2, "person")]);
+    let mut store = args(&database.url(), &[]);
+    wait_until_said(&mut store, "schema", "made by a newer Sightline");
+}
