@@ -21,8 +21,8 @@ THERE_BEFORE_MS = 100
 LINKED = 0.3
 PATH = 8
 MEMORY_MS = 500
-# Velocities are whole numbers of this part of the frame a second.
-VELOCITY = 10_000
+# Of what coordinates are in: 1/10,000 of the frame a second is a ten-millionth in a millisecond.
+TEN_MILLIONTHS = 100
 
 # As they are written, so that a `diff` of two runs shows what differs.
 FIELDS = (
@@ -69,6 +69,9 @@ class Sight:
         self.confidence = rounded(detection["confidence"] * 10_000)
         self.box = tuple(units(value) for value in detection["box"])
 
+    def fine_box(self):
+        return [value * TEN_MILLIONTHS for value in self.box]
+
     def written_box(self):
         return [value / UNIT for value in self.box]
 
@@ -101,11 +104,11 @@ class Track:
         self.crossings = {}
 
     def see(self, sight):
-        """Not for the first time. The mean is brought to one division, so that it is rounded once."""
+        """Not for the first time. v + (moved ÷ dt − v) · dt ÷ (dt + 0.5 s) is one division, and rounded once."""
         dt = sight.at - self.last.at
         moved = [now - was for now, was in zip(middle(sight.box), middle(self.last.box))]
         self.velocity = tuple(
-            rounded_fraction(MEMORY_MS * v + int(2 * d) * VELOCITY * 1000 // (2 * UNIT), dt + MEMORY_MS)
+            rounded_fraction(MEMORY_MS * v + int(d * TEN_MILLIONTHS), dt + MEMORY_MS)
             for v, d in zip(self.velocity, moved)
         )
         if sight.confidence > self.best.confidence:
@@ -113,10 +116,9 @@ class Track:
         self.last = sight
 
     def expected(self, at):
-        """Its box, moved on: in a ten-millionth of the frame, all whole numbers."""
+        """Its box, moved on: whole ten-millionths of the frame."""
         x, y = (v * (at - self.last.at) for v in self.velocity)
-        scale = 100
-        x_min, y_min, x_max, y_max = (value * scale for value in self.last.box)
+        x_min, y_min, x_max, y_max = self.last.fine_box()
         return (x_min + x, y_min + y, x_max + x, y_max + y)
 
     def path(self):
@@ -353,7 +355,7 @@ class Camera:
             expected = track.expected(at)
             for sight in fresh:
                 if track.last.label == sight.label:
-                    iou = overlap(expected, tuple(value * 100 for value in sight.box))
+                    iou = overlap(expected, sight.fine_box())
                     if iou >= LINKED:
                         pairs.append((-iou, track.last.track, sight.track, track))
         links = {}
