@@ -100,11 +100,12 @@ fn what_was_produced_is_what_is_read_back() {
     let http = archive.http();
     wait_for("readiness", || (get(&http, "/readyz").0 == 200).then_some(()));
     let metrics = Metrics::scrape(&http);
-    let (shown, page) = (metrics.described(), documented("sightline_consumer"));
+    let (shown, mut page) = (metrics.described(), documented("sightline_consumer"));
+    page.extend(documented("sightline_archive"));
     for (name, described) in &shown {
         assert_eq!(page.get(name), Some(described), "{name}");
     }
-    assert!(documented("sightline_archive").keys().all(|name| shown.contains_key(name)));
+    assert!(page.keys().all(|name| shown.contains_key(name)), "{shown:?}");
     for (topic, short, raw) in [(DETECTIONS, "detections", 8.0), (EVENTS, "events", 8.0)] {
         let found = scene.verify(&scene.root(), topic);
         let sum = |name: &str, labels: &[(&str, &str)]| metrics.sum(name, labels);

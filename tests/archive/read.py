@@ -175,9 +175,9 @@ if files:
     pairs = set(zip(by_pandas["partition"].tolist(), by_pandas["offset"].tolist()))
     if len(by_pandas) != count or pairs != rows.keys():
         wrong.append(f"pandas sees {len(by_pandas)} rows, DuckDB {count}")
-    whole = pandas.read_parquet(os.path.join(root, topic))
+    whole = pandas.read_parquet(glob.glob(os.path.join(root, topic, "**/*.parquet"), recursive=True))
     if len(whole) != count:
-        wrong.append(f"pandas sees {len(whole)} rows in the folder, DuckDB {count}")
+        wrong.append(f"pandas sees {len(whole)} rows in all files, DuckDB {count}")
 elif expected:
     wrong.append("no files")
 
