@@ -110,7 +110,8 @@ impl Store {
             let joined = working.into_iter().map(|thread| {
                 thread.join().unwrap_or_else(|_| Err(Failure::failed("a thread of the store panicked")))
             });
-            joined.fold(Ok(()), |outcome: Outcome, other| outcome.and(other))
+            // All are joined, and the first that went wrong is told.
+            joined.collect::<Vec<Outcome>>().into_iter().collect()
         })
     }
 
