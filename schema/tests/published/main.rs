@@ -8,6 +8,7 @@
 mod asyncapi;
 mod examples;
 mod golden;
+mod page;
 mod schemas;
 
 use std::path::{Path, PathBuf};
