@@ -1,6 +1,6 @@
 # The two commands of the README, and those behind them. `make help` lists them.
 
-.PHONY: help deps demo build test check bench bench-memory bench-registry bench-archive soak model fuzz clean
+.PHONY: help deps demo build test check bench bench-memory bench-registry bench-archive bench-consumers soak model fuzz clean
 
 help: ## What can be made
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 14
@@ -33,6 +33,9 @@ bench-registry: deps ## 10,000 registered cameras: import, list, restart, and a 
 
 bench-archive: deps ## What a record costs that is archived, against reading and parsing alone
 	@scripts/bench-archive.sh
+
+bench-consumers: deps ## What events and rows cost by stages, and how long a start takes among 1,000 cameras
+	@scripts/bench-consumers.sh
 
 soak: ## The tests that take long
 	@scripts/soak.sh
