@@ -177,6 +177,28 @@ fn mjpeg_is_read_and_its_pictures_are_all_there() {
     assert!(frames.iter().any(|frame| !frame["detections"].as_array().unwrap().is_empty()));
 }
 
+/// The sample's camera is joined somewhere between two keyframes, 2 s apart. Decoders make something of what comes before the
+/// next one: grey, with what moved on it.
+#[test]
+fn who_comes_between_two_keyframes_is_shown_no_broken_picture() {
+    let sample = |file: &str| {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("samples").join(file).to_string_lossy().into_owned()
+    };
+    let mut camera = Camera::serve(Path::new(&sample("junction.mp4")), &["--on-air", "--loops", "forever"]);
+    let began = camera.began();
+    sightline::wait_for("a second between two keyframes", || {
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+        ((now.as_micros() as i64 - began) % 2_000_000 > 1_000_000).then_some(())
+    });
+    let args = ["detect", &camera.uri(""), "--model", &sample("junction.onnx"), "--out", "-"];
+    let first = Sightline::piped(command(&args)).lines(1).pop().unwrap();
+    let first: Value = serde_json::from_str(&first).unwrap();
+    // Truly there are 16 at least at any time.
+    let seen = first["detections"].as_array().unwrap().len();
+    println!("{seen} objects in the first picture, behind {}", first["skipped"]);
+    assert!(seen >= 12, "{first}");
+}
+
 #[test]
 fn a_camera_is_probed_before_it_is_registered() {
     let camera = Camera::serve(&data(H264), &["--user", "ann", "--password", "right", "--loops", "forever"]);

@@ -17,6 +17,7 @@ const APPEARS: i64 = 2_000_000;
 pub(crate) struct Row {
     pub(crate) what: What,
     pub(crate) at: i64,
+    pub(crate) track: String,
     pub(crate) id: String,
 }
 
@@ -31,7 +32,18 @@ pub(crate) struct Compared {
     /// Rows that nothing true has, or of something that has one already.
     pub(crate) extra: Vec<Row>,
     /// Such rows that follow from a gap.
-    pub(crate) appeared: usize,
+    pub(crate) excused: BTreeMap<Excuse, usize>,
+}
+
+/// Why a row is there that nothing true has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Excuse {
+    /// Who is in a zone when a camera is seen again has entered it.
+    Appeared,
+    /// Who was in a zone when a gap began left it at the last sight.
+    Cut,
+    /// Who appeared dwells, and by a time of its own.
+    DwelledSinceAppeared,
 }
 
 /// `truth` in the order of time.
@@ -43,9 +55,9 @@ pub(crate) fn compare(truth: &[Happened], rows: &[Row], gaps: &[Gap]) -> Compare
     whats.dedup();
     for what in whats {
         let mut truth = truth.iter().filter(|event| event.what == *what).peekable();
-        let mut rows: Vec<_> = rows.iter().filter(|row| row.what == *what).collect();
-        rows.sort_by_key(|row| row.at);
-        for row in rows {
+        let mut alike: Vec<_> = rows.iter().filter(|row| row.what == *what).collect();
+        alike.sort_by_key(|row| row.at);
+        for row in alike {
             while let Some(event) = truth.next_if(|event| event.at < row.at - TOLERANCE) {
                 compared.count(event, false, gaps);
             }
@@ -54,8 +66,10 @@ pub(crate) fn compare(truth: &[Happened], rows: &[Row], gaps: &[Gap]) -> Compare
                     compared.true_rows += 1;
                     compared.count(event, true, gaps);
                 }
-                None if has_appeared(row, gaps) => compared.appeared += 1,
-                None => compared.extra.push(row.clone()),
+                None => match excuse(row, rows, gaps) {
+                    Some(excuse) => *compared.excused.entry(excuse).or_default() += 1,
+                    None => compared.extra.push(row.clone()),
+                },
             }
         }
         truth.for_each(|event| compared.count(event, false, gaps));
@@ -76,7 +90,24 @@ impl Compared {
     }
 }
 
+fn excuse(row: &Row, rows: &[Row], gaps: &[Gap]) -> Option<Excuse> {
+    let What { kind, how, place, .. } = &row.what;
+    let begins_with =
+        |other: &Row| (&other.track, &other.what.place) == (&row.track, place) && has_appeared(other, gaps);
+    match (kind.as_str(), how.as_str()) {
+        _ if has_appeared(row, gaps) => Some(Excuse::Appeared),
+        ("zone_left", "vanished") if gaps.iter().any(|gap| cuts(gap, row.at)) => Some(Excuse::Cut),
+        ("dwelled", _) if rows.iter().any(begins_with) => Some(Excuse::DwelledSinceAppeared),
+        _ => None,
+    }
+}
+
 fn has_appeared(row: &Row, gaps: &[Gap]) -> bool {
     let is_behind = |gap: &Gap| gap.to <= row.at && row.at <= gap.to.saturating_add(APPEARS);
     row.what.how == "appeared" && gaps.iter().any(is_behind)
+}
+
+/// The last sight need not be in the very last result.
+fn cuts(gap: &Gap, at: i64) -> bool {
+    at <= gap.from && gap.from.saturating_sub(TOLERANCE) <= at
 }

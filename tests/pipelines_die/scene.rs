@@ -115,8 +115,11 @@ impl Scene {
             assert!(consumer.is_running(), "{}", consumer.stderr());
         }
         let account = |(id, began): (&String, &i64)| {
-            let records: Vec<_> =
-                records.iter().filter(|record| record.key == *id).map(|record| record.value.clone()).collect();
+            let records: Vec<_> = records
+                .iter()
+                .filter(|record| record.key == *id)
+                .map(|record| record.value.clone())
+                .collect();
             let accepted = Accepted::of(&records);
             let gaps = gaps::of(&accepted);
             let end = accepted.results.last().map_or(*began, |result| result.captured_at);
@@ -153,10 +156,10 @@ impl Account {
             println!("{id}: gap of {long:.1} s, {} to {}: {:?}", time(gap.from), time(gap.to), gap.why);
         }
         println!(
-            "{id}: required {:?}; {} rows true, {} appeared behind a gap, {} missing, {} extra",
+            "{id}: required {:?}; {} rows true, by gaps {:?}, {} missing, {} extra",
             compared.required,
             compared.true_rows,
-            compared.appeared,
+            compared.excused,
             compared.missing.len(),
             compared.extra.len()
         );
@@ -172,7 +175,7 @@ impl Account {
 /// What happened at lines and zones, by camera.
 fn rows(database: &Postgres) -> Vec<(String, Row)> {
     let rows = database.query(
-        "SELECT jsonb_build_object('id', id, 'camera', camera, 'type', type, 'label', label, \
+        "SELECT jsonb_build_object('id', id, 'camera', camera, 'track', track_key, 'type', type, 'label', label, \
          'place', coalesce(line, zone), 'direction', direction, 'appeared', appeared, 'vanished', vanished, \
          'at', (extract(epoch FROM at) * 1000000)::bigint) FROM events WHERE coalesce(line, zone) IS NOT NULL",
     );
@@ -185,7 +188,7 @@ fn rows(database: &Postgres) -> Vec<(String, Row)> {
             _ => text("direction"),
         };
         let what = What { kind: text("type"), label: text("label"), place: text("place"), how };
-        (text("camera"), Row { what, at: row["at"].as_i64().unwrap(), id: text("id") })
+        (text("camera"), Row { what, at: row["at"].as_i64().unwrap(), track: text("track"), id: text("id") })
     };
     rows.lines().map(row).collect()
 }
