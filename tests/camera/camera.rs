@@ -16,7 +16,8 @@
 //! | `--sender-report-offset S` | the camera's clock is S seconds ahead, or behind where S is negative. `1970`: it starts in 1970 |
 //! | `--drift PPM` | the camera's clock is too fast: RTP timestamps and sender reports alike |
 //! | `--fault FAULT` | as the line `fault FAULT`, before the first client |
-//! | `--on-air` | one programme for all clients, as a real camera has one encoder: it goes on though nobody watches, and who comes gets it from where it is. Says `began T`: when the clip's first picture was taken, by the camera's clock, µs since 1970 |
+//! | `--on-air` | one programme for all clients, as a real camera has one encoder: it goes on though nobody watches, and who comes gets it from where it is. Says `began T`: when the clip's first picture was taken, or would have been, µs since 1970 |
+//! | `--from S` | the first round begins at the keyframe that is S seconds in it, or the next one |
 //!
 //! # What goes wrong while it runs
 //!
@@ -134,7 +135,8 @@ fn serve(camera: &Arc<Camera>) -> Result<(), Box<dyn std::error::Error>> {
         let bin = media.element().downcast::<gst::Bin>().expect("the media is a bin");
         let source = bin.by_name_recurse_up("feed").expect("the media has its source");
         if of.options.on_air {
-            on_air::say_when_it_begins(&source);
+            let (_, skipped) = of.programme.now().key_from(of.options.from_s);
+            on_air::say_when_it_begins(&source, skipped);
         }
         Feed::start(&source, &of);
         wire::watch(media, &bin, &of);

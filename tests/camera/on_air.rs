@@ -24,8 +24,9 @@ pub(crate) fn watch(port: u16) -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-/// Sender reports say of each picture what time it was when the media's clock was at the picture's time.
-pub(crate) fn say_when_it_begins(source: &gst::Element) {
+/// Sender reports say of each picture what time it was when the media's clock was at the picture's time. `skipped`: how
+/// much of the first round is not played.
+pub(crate) fn say_when_it_begins(source: &gst::Element, skipped: gst::ClockTime) {
     let said = std::sync::Once::new();
     source.connect("need-data", false, move |values| {
         let source = values[0].get::<gst::Element>().expect("the source");
@@ -34,7 +35,8 @@ pub(crate) fn say_when_it_begins(source: &gst::Element) {
             && let Some(running) = source.current_running_time()
         {
             said.call_once(|| {
-                let began = since_1970().as_micros().saturating_sub(u128::from(running.useconds()));
+                let played = u128::from((running + skipped).useconds());
+                let began = since_1970().as_micros().saturating_sub(played);
                 say(&format!("began {began}"));
             });
         }

@@ -49,8 +49,13 @@ impl Scene {
             consumers::store(&kafka.bootstrap, &database, &[]),
         ];
         let (truth, clip) = (consumers::truth(), consumers::sample("junction.mp4"));
-        let on_air = ["--on-air", "--loops", "forever", "--report-interval", "1"];
-        let mut sources: Vec<_> = (0..cameras).map(|_| Camera::serve(&clip, &on_air)).collect();
+        // Each is at another place of the clip.
+        let serve = |camera: usize| {
+            let from = (camera * 8 % 30).to_string();
+            let on_air = ["--on-air", "--loops", "forever", "--report-interval", "1", "--from", &from];
+            Camera::serve(&clip, &on_air)
+        };
+        let mut sources: Vec<_> = (0..cameras).map(serve).collect();
         let began = sources.iter_mut().map(Camera::began).collect();
         let model = consumers::sample("junction.onnx").to_string_lossy().into_owned();
         let crew = Crew::on(stage, kafka, tempfile::tempdir().unwrap(), sources, model);
