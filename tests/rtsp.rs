@@ -25,6 +25,8 @@ use sightline::{Sightline, command, data, fast_model, output};
 const H264: &str = "clips/udacity_solidWhiteRight.mp4";
 const H264_B_FRAMES: &str = "clips/one-by-one-person_a.mp4";
 const H265: &str = "clips/retail02_a.mp4";
+/// RTP packets of the first picture of `H264`, and some more.
+const FIRST_KEYFRAME: u64 = 50;
 /// A picture's place on RTP's clock of 90 kHz, taken down to µs, is off by less than this.
 const RTP_TICK_US: i64 = 12;
 
@@ -156,7 +158,8 @@ fn pictures_that_are_lost_on_udp_are_counted() {
     // At this loss some pictures lose all of their packets.
     for (seed, lost) in [(1, 0.05), (2, 0.3), (3, 0.2)] {
         let mut camera = Camera::serve(&data(H264), &["--transport", "udp", "--frames", "100"]);
-        let relay = LossyRelay::to(camera.port(), Loss { seed, lost, ..Loss::default() });
+        let relay =
+            LossyRelay::to(camera.port(), Loss { seed, first: FIRST_KEYFRAME, lost, ..Loss::default() });
         let (counted, sent) = (counted_by_udp(&relay.uri(&camera.uri(""))), camera.sent());
         // Of what is lost at the very end nobody hears.
         assert!(counted <= sent && counted + 1 >= sent, "{counted} of {sent} at a loss of {lost}");
