@@ -1,10 +1,33 @@
-#!/bin/sh
-# Twelve cameras for an hour, with a fault every 20 s: tests/soak, which `make test` runs for 90 s, with its record kept.
-set -eu
+#!/bin/bash
+# The tests that take long: what `make test` runs for a minute or two each, for as long as it takes, with its record kept in
+# target/NAME.log. `scripts/soak.sh NAME…` runs some of them.
+set -euo pipefail
 cd "$(dirname "$0")/.."
+
+# Twelve cameras, with a fault every 20 s.
+soak() {
+    SOAK_SECONDS=${SOAK_SECONDS:-3600} SOAK_EVERY=${SOAK_EVERY:-20} run soak
+}
+
+# Consumers, Kafka and the database die for five minutes; eight cameras' events against the truth.
+consumers() {
+    EVENT_SECONDS=${EVENT_SECONDS:-300} EVENT_CAMERAS=${EVENT_CAMERAS:-8} run consumers
+}
+
+# A pipeline is killed every minute; then all are rolled, four times over.
+pipelines_die() {
+    DEATH_SECONDS=${DEATH_SECONDS:-390} DEATH_EVERY=${DEATH_EVERY:-60} ROLL_ROUNDS=${ROLL_ROUNDS:-4} run pipelines_die
+}
+
+# Fails where the test does.
+run() {
+    cargo test --release --locked --test "$1" -- --nocapture --test-threads 1 | tee "target/$1.log"
+    echo "the record is target/$1.log"
+}
 
 scripts/kafka.sh
 cargo build --release --locked --examples
-SOAK_SECONDS=${SOAK_SECONDS:-3600} SOAK_EVERY=${SOAK_EVERY:-20} \
-    cargo test --release --locked --test soak -- --nocapture | tee target/soak.log
-echo "the record is target/soak.log"
+[ $# -gt 0 ] || set -- consumers pipelines_die soak
+for name in "$@"; do
+    "$name"
+done

@@ -25,6 +25,8 @@ use sightline::{Sightline, command, data, fast_model, output};
 const H264: &str = "clips/udacity_solidWhiteRight.mp4";
 const H264_B_FRAMES: &str = "clips/one-by-one-person_a.mp4";
 const H265: &str = "clips/retail02_a.mp4";
+/// RTP packets of the first picture of `H264`, and some more.
+const FIRST_KEYFRAME: u64 = 50;
 /// A picture's place on RTP's clock of 90 kHz, taken down to µs, is off by less than this.
 const RTP_TICK_US: i64 = 12;
 
@@ -156,7 +158,8 @@ fn pictures_that_are_lost_on_udp_are_counted() {
     // At this loss some pictures lose all of their packets.
     for (seed, lost) in [(1, 0.05), (2, 0.3), (3, 0.2)] {
         let mut camera = Camera::serve(&data(H264), &["--transport", "udp", "--frames", "100"]);
-        let relay = LossyRelay::to(camera.port(), Loss { seed, lost, ..Loss::default() });
+        let relay =
+            LossyRelay::to(camera.port(), Loss { seed, first: FIRST_KEYFRAME, lost, ..Loss::default() });
         let (counted, sent) = (counted_by_udp(&relay.uri(&camera.uri(""))), camera.sent());
         // Of what is lost at the very end nobody hears.
         assert!(counted <= sent && counted + 1 >= sent, "{counted} of {sent} at a loss of {lost}");
@@ -175,6 +178,28 @@ fn mjpeg_is_read_and_its_pictures_are_all_there() {
     let frames = frames(&out);
     assert!(account(&frames) >= 19, "{}", frames.len());
     assert!(frames.iter().any(|frame| !frame["detections"].as_array().unwrap().is_empty()));
+}
+
+/// The sample's camera is joined somewhere between two keyframes, 2 s apart. Decoders make something of what comes before the
+/// next one: grey, with what moved on it.
+#[test]
+fn who_comes_between_two_keyframes_is_shown_no_broken_picture() {
+    let sample = |file: &str| {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("samples").join(file).to_string_lossy().into_owned()
+    };
+    let mut camera = Camera::serve(Path::new(&sample("junction.mp4")), &["--on-air", "--loops", "forever"]);
+    let began = camera.began();
+    sightline::wait_for("a second between two keyframes", || {
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+        ((now.as_micros() as i64 - began) % 2_000_000 > 1_000_000).then_some(())
+    });
+    let args = ["detect", &camera.uri(""), "--model", &sample("junction.onnx"), "--out", "-"];
+    let first = Sightline::piped(command(&args)).lines(1).pop().unwrap();
+    let first: Value = serde_json::from_str(&first).unwrap();
+    // Truly there are 16 at least at any time.
+    let seen = first["detections"].as_array().unwrap().len();
+    println!("{seen} objects in the first picture, behind {}", first["skipped"]);
+    assert!(seen >= 12, "{first}");
 }
 
 #[test]

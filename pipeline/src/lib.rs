@@ -21,6 +21,7 @@ pub mod gaps;
 pub mod gate;
 pub mod handover;
 pub mod lane;
+pub mod lead_in;
 pub mod letterbox;
 pub mod metrics;
 pub mod mot;

@@ -81,7 +81,7 @@ pub enum TrackState {
 /// Why an access unit has no frame record. Also the metric label `reason`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum SkipReason {
-    /// Dropped before the decoder: not wanted.
+    /// Dropped before the decoder: not wanted, or before the first keyframe of a live stream.
     Undecoded,
     /// Decoded, but between two samples.
     Sampling,
@@ -131,7 +131,7 @@ impl fmt::Display for SkipReason {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Skipped {
-    /// Dropped before the decoder: not wanted.
+    /// Dropped before the decoder: not wanted, or before the first keyframe of a live stream.
     #[serde(skip_serializing_if = "is_zero")]
     pub undecoded: u64,
     /// Decoded, but between two samples.

@@ -16,6 +16,8 @@
 //! | `--sender-report-offset S` | the camera's clock is S seconds ahead, or behind where S is negative. `1970`: it starts in 1970 |
 //! | `--drift PPM` | the camera's clock is too fast: RTP timestamps and sender reports alike |
 //! | `--fault FAULT` | as the line `fault FAULT`, before the first client |
+//! | `--on-air` | one programme for all clients, as a real camera has one encoder: it goes on though nobody watches, and who comes gets it from where it is. Says `began T`: when the clip's first picture was taken, or would have been, µs since 1970 |
+//! | `--from S` | the first round begins at the keyframe that is S seconds in it, or the next one |
 //!
 //! # What goes wrong while it runs
 //!
@@ -52,6 +54,7 @@ mod door;
 mod faults;
 mod feed;
 mod login;
+mod on_air;
 mod options;
 mod programme;
 mod wire;
@@ -102,6 +105,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     });
     serve(&camera)?;
     control::listen(camera.clone());
+    if camera.options.on_air {
+        on_air::watch(camera.door.port())?;
+    }
     say(&format!("port {}", camera.door.port()));
     gst::glib::MainLoop::new(None, false).run();
     Ok(())
@@ -113,11 +119,11 @@ pub(crate) fn say(line: &str) {
     let _ = writeln!(out, "{line}").and_then(|()| out.flush());
 }
 
-/// Media that each client gets for itself, from the start of the clip.
+/// Media that each client gets for itself, from the start of the clip; or all share.
 fn serve(camera: &Arc<Camera>) -> Result<(), Box<dyn std::error::Error>> {
     let Camera { options, rtsp, factory, mounts, .. } = &**camera;
     let auth = login::auth(options, options.login.as_ref())?;
-    factory.set_shared(false);
+    factory.set_shared(options.on_air);
     factory.set_protocols(options.transports);
     if auth.is_some() {
         factory.add_role_from_structure(&login::role());
@@ -127,7 +133,12 @@ fn serve(camera: &Arc<Camera>) -> Result<(), Box<dyn std::error::Error>> {
     factory.connect_media_configure(move |_, media| {
         say("play");
         let bin = media.element().downcast::<gst::Bin>().expect("the media is a bin");
-        Feed::start(&bin.by_name_recurse_up("feed").expect("the media has its source"), &of);
+        let source = bin.by_name_recurse_up("feed").expect("the media has its source");
+        if of.options.on_air {
+            let (_, skipped) = of.programme.now().key_from(of.options.from_s);
+            on_air::say_when_it_begins(&source, skipped);
+        }
+        Feed::start(&source, &of);
         wire::watch(media, &bin, &of);
     });
     rtsp.set_auth(auth.as_ref());

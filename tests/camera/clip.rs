@@ -101,6 +101,14 @@ impl Clip {
         !self.units[index].flags().contains(gst::BufferFlags::DELTA_UNIT)
     }
 
+    /// The first keyframe from this time on, and its own; the clip's first where there is none.
+    pub(crate) fn key_from(&self, seconds: f64) -> (usize, gst::ClockTime) {
+        let pts = |unit: usize| self.units[unit].pts().unwrap_or_default();
+        let fits = |unit: &usize| self.is_key(*unit) && pts(*unit).seconds_f64() >= seconds;
+        let unit = (0..self.units.len()).find(fits).unwrap_or(0);
+        (unit, pts(unit))
+    }
+
     /// Two pictures of the clip's size and codec, black and nearly black: sent in turn, none is like the last one.
     pub(crate) fn black(&self) -> Result<&[gst::Buffer; 2], String> {
         if let Some(black) = self.black.get() {

@@ -37,11 +37,12 @@ impl Feed {
     pub(crate) fn start(source: &gst::Element, camera: &Arc<Camera>) {
         let clip = camera.programme.on();
         source.set_property("caps", &camera.programme.now().caps);
+        let (unit, pts) = camera.programme.now().key_from(camera.options.from_s);
         let at = At {
             clip,
-            unit: 0,
+            unit,
             round: 0,
-            base: 0.0,
+            base: -(pts.nseconds() as f64),
             last: 0.0,
             given: 0,
             astray: false,

@@ -11,7 +11,7 @@ use crate::faults::{Fault, since_1970};
 pub(crate) const USAGE: &str = "\
 test-camera CLIP [--then CLIP]... [--user U --password P] [--auth basic|digest] [--transport tcp|udp|any] [--port N]
     [--tls CERT KEY] [--loops N|forever] [--frames N] [--speed X] [--mjpeg] [--no-frame-rate] [--no-sender-reports]
-    [--report-interval S] [--sender-report-offset S|1970] [--drift PPM] [--fault FAULT]";
+    [--report-interval S] [--sender-report-offset S|1970] [--drift PPM] [--fault FAULT] [--on-air] [--from S]";
 
 pub(crate) struct Options {
     /// The first, and those behind it.
@@ -36,6 +36,10 @@ pub(crate) struct Options {
     pub(crate) clock_offset_s: f64,
     pub(crate) drift_ppm: f64,
     pub(crate) fault: Fault,
+    /// One programme for all, that goes on though nobody watches.
+    pub(crate) on_air: bool,
+    /// Where the clip begins for who comes first, seconds.
+    pub(crate) from_s: f64,
 }
 
 pub(crate) fn parse(mut args: impl Iterator<Item = String>) -> Result<Options, String> {
@@ -55,6 +59,8 @@ pub(crate) fn parse(mut args: impl Iterator<Item = String>) -> Result<Options, S
         clock_offset_s: 0.0,
         drift_ppm: 0.0,
         fault: Fault::None,
+        on_air: false,
+        from_s: 0.0,
     };
     let mut first = None;
     while let Some(arg) = args.next() {
@@ -101,10 +107,15 @@ pub(crate) fn parse(mut args: impl Iterator<Item = String>) -> Result<Options, S
                     if given == "1970" { -since_1970().as_secs_f64() } else { number(given)? };
             }
             "--drift" => options.drift_ppm = value().and_then(number)?,
+            "--from" => options.from_s = value().and_then(number)?,
+            "--on-air" => options.on_air = true,
             "--fault" => options.fault = value()?.parse()?,
             flag if flag.starts_with("--") => return Err(format!("{flag} is not known")),
             _ => first = Some(arg.into()),
         }
+    }
+    if options.on_air && (options.login.is_some() || options.tls.is_some()) {
+        return Err("--on-air is for all: neither --user nor --tls".into());
     }
     options.clips.insert(0, first.ok_or("which clip?")?);
     Ok(options)

@@ -25,6 +25,11 @@ pub(crate) const INTERVAL: i64 = 500_000;
 /// The scenes are played one after the other: two cores carry one.
 static STAGE: Mutex<()> = Mutex::new(());
 
+/// One scene is on at a time, as long as this is held.
+pub(crate) fn stage() -> MutexGuard<'static, ()> {
+    STAGE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// Pools that have slots.
 const POOLS: &str = "default,other,p0,p1,p2,p3";
 
@@ -35,7 +40,8 @@ pub(crate) struct Crew {
     pub(crate) statuses: Follow,
     pub(crate) pods: Follow,
     pub(crate) placements: Follow,
-    source: Camera,
+    pub(crate) sources: Vec<Camera>,
+    model: String,
     dir: tempfile::TempDir,
     // Last: the stage is free when all else is gone.
     _stage: MutexGuard<'static, ()>,
@@ -44,7 +50,7 @@ pub(crate) struct Crew {
 impl Crew {
     /// Kafka with its topics, and one RTSP server that plays 320×180 at 10 frames a second to whoever asks.
     pub(crate) fn new() -> Self {
-        let stage = STAGE.lock().unwrap_or_else(PoisonError::into_inner);
+        let stage = stage();
         let kafka = Kafka::start(KafkaKind::Plain);
         let made = output(&["topics", "apply", "--kafka", &kafka.bootstrap, "--pool", POOLS]);
         assert!(made.status.success(), "{made:?}");
@@ -52,10 +58,21 @@ impl Crew {
         let clip = dir.path().join("clip.mp4");
         small_clip(&clip);
         let source = Camera::serve(&clip, &["--loops", "forever", "--report-interval", "1"]);
+        Self::on(stage, kafka, dir, vec![source], fast_model())
+    }
+
+    /// A Kafka that has its topics, cameras and a model of one's own.
+    pub(crate) fn on(
+        stage: MutexGuard<'static, ()>,
+        kafka: Kafka,
+        dir: tempfile::TempDir,
+        sources: Vec<Camera>,
+        model: String,
+    ) -> Self {
         let follow = |topic: &str| Follow::topic(&kafka.bootstrap, topic);
         let (detections, statuses) = (follow("sightline.detections"), follow("sightline.camera-status"));
         let (pods, placements) = (follow("sightline.pods"), follow("sightline.placements"));
-        Self { detections, statuses, pods, placements, kafka, source, dir, _stage: stage }
+        Self { detections, statuses, pods, placements, kafka, sources, model, dir, _stage: stage }
     }
 
     /// A pod with this name; `options` as `sightline pipeline` takes them.
@@ -77,10 +94,10 @@ impl Crew {
     }
 
     fn bare_command(&self, name: &str) -> Command {
-        let (model, bootstrap) = (fast_model(), self.kafka.bootstrap.as_str());
+        let (model, bootstrap) = (self.model.as_str(), self.kafka.bootstrap.as_str());
         let spool = self.dir.path().join(format!("spool-{name}")).to_string_lossy().into_owned();
         let args =
-            ["pipeline", "--kafka", bootstrap, "--model", &model, "--pod", name, "--capacity-fps", "40"];
+            ["pipeline", "--kafka", bootstrap, "--model", model, "--pod", name, "--capacity-fps", "40"];
         let more = ["--http", "127.0.0.1:0", "--workers", "1", "--spool", &spool];
         command(&[&args[..], &more].concat())
     }
@@ -134,14 +151,14 @@ impl Crew {
     pub(crate) fn camera(&self, id: &str) -> Value {
         json!({
             "schema": "camera/1", "id": id, "generation": 1,
-            "streams": [{"role": "detect", "uri": self.source.uri("")}],
+            "streams": [{"role": "detect", "uri": self.sources[0].uri("")}],
             "sampling": {"mode": "fps", "fps": FPS},
         })
     }
 
     /// Does what this line says, for all sessions; see `tests/camera`.
     pub(crate) fn tell_source(&mut self, line: &str) {
-        self.source.tell(line);
+        self.sources[0].tell(line);
     }
 
     /// Waits until a pod has said that it is there, and holds slots.
@@ -156,7 +173,7 @@ impl Crew {
 
     /// How many sessions were played so far.
     pub(crate) fn plays(&self) -> usize {
-        self.source.plays()
+        self.sources[0].plays()
     }
 
     /// The newest status of the newest epoch.

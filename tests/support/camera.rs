@@ -89,6 +89,11 @@ impl Camera {
         self.wait_for("sent ")
     }
 
+    /// When the first picture was taken of a clip that is `--on-air`, µs since 1970.
+    pub fn began(&mut self) -> i64 {
+        self.wait_for("began ")
+    }
+
     /// Goes away in the middle of everything. Its port is free when this returns.
     pub fn kill(mut self) {
         self.child.kill().expect("it can be killed");

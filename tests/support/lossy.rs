@@ -16,6 +16,8 @@ use std::time::Duration;
 pub struct Loss {
     /// The same seed, the same packets.
     pub seed: u64,
+    /// So many pass before anything is lost: the keyframe, without which there is nothing to see, may be among them.
+    pub first: u64,
     /// Which part of them never arrives: 0.05 is one in twenty.
     pub lost: f64,
     /// Which part of them arrives late …
@@ -159,7 +161,7 @@ impl Shared {
             let loss = *self.loss.lock().unwrap();
             let count = |of: &AtomicU64| of.fetch_add(1, Ordering::SeqCst);
             count(&self.counts.sent);
-            if chance.happens(loss.lost) {
+            if self.counts.sent.load(Ordering::SeqCst) > loss.first && chance.happens(loss.lost) {
                 count(&self.counts.lost);
             } else if chance.happens(loss.late) {
                 count(&self.counts.late);

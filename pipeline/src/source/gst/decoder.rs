@@ -1,6 +1,6 @@
 //! The door of the decoder: where access units are counted, held back, and the stream's facts are read.
 
-use std::sync::PoisonError;
+use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use gst::prelude::*;
@@ -9,6 +9,7 @@ use gstreamer as gst;
 use super::{Shared, SharedAccessUnits, guarded, lock};
 use crate::access_units::Fate;
 use crate::encoded::{self, Framing, NalCodec};
+use crate::lead_in::LeadIn;
 
 /// What is listened to and set on the decoder of a stream.
 #[derive(Clone)]
@@ -16,6 +17,8 @@ pub(super) struct Tap {
     pub(super) units: SharedAccessUnits,
     pub(super) learned: Shared,
     pub(super) keyframes_only: bool,
+    /// It may be joined between two keyframes.
+    pub(super) live: bool,
     /// Look into each access unit, for [`encoded::reference`].
     pub(super) looks_into: bool,
     /// 0 lets the decoder choose.
@@ -33,23 +36,28 @@ impl Tap {
         }
         let Some(pad) = decoder.static_pad("sink") else { return };
         let tap = self.clone();
+        let lead_in = Mutex::new(if self.live { LeadIn::Begins } else { LeadIn::Over });
         let kinds = gst::PadProbeType::BUFFER | gst::PadProbeType::EVENT_DOWNSTREAM;
         pad.add_probe(kinds, move |_, info| {
-            guarded(&tap.learned, gst::PadProbeReturn::Ok, || tap.probe(info))
+            guarded(&tap.learned, gst::PadProbeReturn::Ok, || tap.probe(info, &lead_in))
         });
     }
 
-    fn probe(&self, info: &gst::PadProbeInfo<'_>) -> gst::PadProbeReturn {
+    fn probe(&self, info: &gst::PadProbeInfo<'_>, lead_in: &Mutex<LeadIn>) -> gst::PadProbeReturn {
         match &info.data {
             Some(gst::PadProbeData::Buffer(buffer)) => {
                 let delta = buffer.flags().contains(gst::BufferFlags::DELTA_UNIT);
-                let fate = if self.keyframes_only && delta { Fate::Undecoded } else { Fate::Decoding };
+                let held =
+                    lead_in.lock().unwrap_or_else(PoisonError::into_inner).holds(!delta, Instant::now());
+                let unwanted = held || (self.keyframes_only && delta);
+                let fate = if unwanted { Fate::Undecoded } else { Fate::Decoding };
                 let pts = buffer.pts().map(|pts| pts.nseconds());
                 self.units.lock().unwrap_or_else(PoisonError::into_inner).arrived(pts, fate);
                 self.learn(buffer, pts, !delta);
                 match fate {
                     Fate::Decoding => gst::PadProbeReturn::Ok,
-                    Fate::Undecoded | Fate::Lost => gst::PadProbeReturn::Drop,
+                    // Not `Drop`: the binding (0.25.4) leaves GStreamer nothing to free then, and it complains each time.
+                    Fate::Undecoded | Fate::Lost => gst::PadProbeReturn::Handled,
                 }
             }
             Some(gst::PadProbeData::Event(event)) => {

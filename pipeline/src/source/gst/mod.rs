@@ -158,6 +158,7 @@ impl GstSource {
             units: units.clone(),
             learned: learned.clone(),
             keyframes_only: options.keyframes_only,
+            live: options.address.is_live(),
             looks_into: options.looks_into,
             threads: options.decoder_threads,
         };
