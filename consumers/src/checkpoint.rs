@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use sightline_schema::{Checkpoint, Timestamp, Topics};
+use sightline_schema::{Checkpoint, Message as _, Timestamp, Topics};
 use sightline_service::kafka::{
     KafkaSettings, Partition, Reader, Write, WriteError, Writer, read_partitions,
 };
@@ -24,6 +24,7 @@ const BEGIN: Duration = Duration::from_secs(10);
 pub struct Kept {
     pub epoch: u64,
     pub captured_at: Option<Timestamp>,
+    pub heard_at: Option<Timestamp>,
     /// Its first byte is the version of the rest.
     pub state: Vec<u8>,
 }
@@ -35,8 +36,8 @@ pub struct Checkpoints {
     consumer: String,
     writer_name: String,
     writer: Option<Writer>,
-    /// What changed since it was last written, by partition and camera.
-    unsaved: BTreeMap<(i32, String), Checkpoint>,
+    /// What changed since it was last written, by partition and camera; `None` of one that is forgotten.
+    unsaved: BTreeMap<(i32, String), Option<Checkpoint>>,
 }
 
 impl Checkpoints {
@@ -82,15 +83,17 @@ impl Checkpoints {
         Ok(())
     }
 
-    /// Keeps what changed until the next `save`. `offset` is the first that the state does not know of.
-    pub fn keep(&mut self, partition: i32, camera: &str, kept: &Kept, offset: i64) {
-        let checkpoint = Checkpoint {
-            of: format!("{}/{camera}", self.consumer),
+    /// Keeps what changed until the next `save`; `None` of a camera that is forgotten. `offset` is the first that the state does
+    /// not know of.
+    pub fn keep(&mut self, partition: i32, camera: &str, kept: Option<&Kept>, offset: i64) {
+        let checkpoint = kept.map(|kept| Checkpoint {
+            of: self.key(camera),
             offset,
             epoch: kept.epoch,
             captured_at: kept.captured_at,
+            heard_at: kept.heard_at,
             state: STANDARD.encode(&kept.state),
-        };
+        });
         self.unsaved.insert((partition, camera.to_owned()), checkpoint);
     }
 
@@ -109,9 +112,12 @@ impl Checkpoints {
             ));
         };
         let mut writes = Vec::with_capacity(self.unsaved.len());
-        for ((partition, _), checkpoint) in &self.unsaved {
-            let mut write = Write::of(self.topic.clone(), checkpoint)
-                .map_err(|error| WorkError::Final(format!("a checkpoint can't be written: {error}")))?;
+        for ((partition, camera), checkpoint) in &self.unsaved {
+            let mut write = match checkpoint {
+                Some(checkpoint) => Write::of(self.topic.clone(), checkpoint)
+                    .map_err(|error| WorkError::Final(format!("a checkpoint can't be written: {error}")))?,
+                None => Write::tombstone(self.topic.clone(), self.key(camera), Checkpoint::SCHEMA),
+            };
             write.partition = Some(*partition);
             writes.push(write);
         }
@@ -140,6 +146,10 @@ impl Checkpoints {
         self.unsaved.retain(|(partition, _), _| !partitions.contains(partition));
     }
 
+    fn key(&self, camera: &str) -> String {
+        format!("{}/{camera}", self.consumer)
+    }
+
     fn camera_of<'k>(&self, key: &'k str) -> Option<&'k str> {
         key.strip_prefix(self.consumer.as_str())?.strip_prefix('/')
     }
@@ -148,5 +158,6 @@ impl Checkpoints {
 fn read(value: &[u8]) -> Result<Kept, String> {
     let checkpoint: Checkpoint = serde_json::from_slice(value).map_err(|error| error.to_string())?;
     let state = STANDARD.decode(&checkpoint.state).map_err(|error| error.to_string())?;
-    Ok(Kept { epoch: checkpoint.epoch, captured_at: checkpoint.captured_at, state })
+    let Checkpoint { epoch, captured_at, heard_at, .. } = checkpoint;
+    Ok(Kept { epoch, captured_at, heard_at, state })
 }

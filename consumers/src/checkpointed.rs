@@ -124,7 +124,7 @@ impl<C: CameraMemory, O: Outlet<Item = C::Out>> Work for Checkpointed<C, O> {
         let Self { held, checkpoints, topic, .. } = self;
         checkpoints.restore(&numbers, |number, camera, kept| {
             let Some(held) = held.get_mut(&(topic.clone(), number)) else { return Ok(()) };
-            held.state.restore(camera, &kept.state).map_err(|error| {
+            held.state.restore(camera, &kept).map_err(|error| {
                 WorkError::Final(format!(
                     "the checkpoint of {camera} can't be read: {error}; run the version that wrote it, or begin anew under \
                      another --group"
@@ -159,7 +159,7 @@ impl<C: CameraMemory, O: Outlet<Item = C::Out>> Work for Checkpointed<C, O> {
         for ((_, number), held) in &mut self.held {
             let Some(next) = held.next else { continue };
             for (camera, kept) in held.state.changes() {
-                self.checkpoints.keep(*number, &camera, &kept, next);
+                self.checkpoints.keep(*number, &camera, kept.as_ref(), next);
             }
         }
         let next = self.held.iter().filter_map(|(partition, held)| Some((partition, held.next?)));

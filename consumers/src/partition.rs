@@ -15,6 +15,10 @@ pub const PARTITION: &str = "_partition";
 /// milliseconds.
 pub(crate) const QUIET: i64 = 10_000;
 
+/// A camera that was not heard of for so long by the partition's time is forgotten, in milliseconds: seven days. Its records are
+/// gone from the topic long before, so that no older epoch of it can come.
+const FORGOTTEN: i64 = 7 * 24 * 60 * 60 * 1000;
+
 /// What became of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Taken {
@@ -88,10 +92,17 @@ pub struct PartitionState<C> {
     time: Time,
     /// As it was when changes were asked for last: a record that is late tells it too, and changes no camera.
     kept: Time,
-    cameras: HashMap<String, C>,
+    cameras: HashMap<String, Held<C>>,
     /// Cameras whose stream ended, and when that is settled.
     ending: BTreeSet<(i64, String)>,
     changed: BTreeSet<String>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+struct Held<C> {
+    camera: C,
+    /// The partition's time at its last record that was not late.
+    heard: i64,
 }
 
 impl<C: CameraMemory> PartitionState<C> {
@@ -122,14 +133,22 @@ impl<C: CameraMemory> PartitionState<C> {
     }
 
     fn take_one(&mut self, record: &Seen<'_>, out: &mut Vec<C::Out>) -> Taken {
-        let id = record.camera();
+        let (id, now) = (record.camera(), self.time.now);
         if !self.cameras.contains_key(id) {
-            self.cameras.insert(id.to_owned(), C::default());
+            self.cameras.insert(id.to_owned(), Held { camera: C::default(), heard: now });
         }
-        let Some(camera) = self.cameras.get_mut(id) else { return Taken::NotTakenUp };
+        let Some(Held { camera, heard }) = self.cameras.get_mut(id) else { return Taken::NotTakenUp };
+        if is_forgotten(*heard, now) {
+            if let Some(at) = camera.ended() {
+                self.ending.remove(&(at + QUIET, id.to_owned()));
+                camera.settle(id, out);
+            }
+            *camera = C::default();
+        }
         if record.epoch() < camera.epoch() {
             return Taken::Late;
         }
+        *heard = now;
         if !self.changed.contains(id) {
             self.changed.insert(id.to_owned());
         }
@@ -153,47 +172,60 @@ impl<C: CameraMemory> PartitionState<C> {
     fn settle_what_ended(&mut self, out: &mut Vec<C::Out>) {
         while self.ending.first().is_some_and(|(due, _)| *due <= self.time.now) {
             let Some((_, id)) = self.ending.pop_first() else { return };
-            if let Some(camera) = self.cameras.get_mut(&id) {
-                camera.settle(&id, out);
+            if let Some(held) = self.cameras.get_mut(&id) {
+                held.camera.settle(&id, out);
                 self.changed.insert(id);
             }
         }
     }
 
-    /// What changed since this was asked last, to be kept: cameras, and the partition's own under [`PARTITION`].
-    pub fn changes(&mut self) -> Vec<(String, Kept)> {
-        let mut changes = Vec::with_capacity(self.changed.len() + 1);
+    /// What changed since this was asked last, to be kept: cameras, and the partition's own under [`PARTITION`]. `None` is of one that
+    /// is forgotten.
+    pub fn changes(&mut self) -> Vec<(String, Option<Kept>)> {
+        let now = self.time.now;
+        let mut changes: Vec<_> = self
+            .cameras
+            .extract_if(|_, held| is_forgotten(held.heard, now))
+            .map(|(id, _)| (id, None))
+            .collect();
         for id in std::mem::take(&mut self.changed) {
-            let Some(camera) = self.cameras.get(&id) else { continue };
-            let captured_at = camera.last().map(|(.., at)| Timestamp::from_micros(at * 1000));
-            let kept = Kept { epoch: camera.epoch(), captured_at, state: camera.state() };
-            changes.push((id, kept));
+            let Some(Held { camera, heard }) = self.cameras.get(&id) else { continue };
+            let kept = Kept {
+                epoch: camera.epoch(),
+                captured_at: camera.last().map(|(.., at)| Timestamp::from_micros(at * 1000)),
+                heard_at: Some(Timestamp::from_micros(heard * 1000)),
+                state: camera.state(),
+            };
+            changes.push((id, Some(kept)));
         }
         if !changes.is_empty() || self.kept != self.time {
             self.kept = self.time;
             let mut to = Writer::new();
             to.option(self.time.since, |to, at| to.signed(at));
-            to.signed(self.time.now);
-            changes.push((PARTITION.to_owned(), Kept { epoch: 0, captured_at: None, state: to.finish() }));
+            to.signed(now);
+            let kept = Kept { epoch: 0, captured_at: None, heard_at: None, state: to.finish() };
+            changes.push((PARTITION.to_owned(), Some(kept)));
         }
         changes
     }
 
     /// The other way, before the first record.
-    pub fn restore(&mut self, id: &str, state: &[u8]) -> Result<(), StateError> {
+    pub fn restore(&mut self, id: &str, kept: &Kept) -> Result<(), StateError> {
         self.begun = true;
         if id == PARTITION {
-            let mut from = Reader::new(state)?;
+            let mut from = Reader::new(&kept.state)?;
             self.time.since = from.option(Reader::signed)?;
             self.time.now = from.signed()?;
             self.kept = self.time;
             return from.end();
         }
-        let camera = C::restore(state)?;
+        let camera = C::restore(&kept.state)?;
         if let Some(at) = camera.ended() {
             self.ending.insert((at + QUIET, id.to_owned()));
         }
-        self.cameras.insert(id.to_owned(), camera);
+        // What was written before this was: it is heard of again, or stays.
+        let heard = kept.heard_at.map_or(i64::MAX, |at| at.as_micros().div_euclid(1000));
+        self.cameras.insert(id.to_owned(), Held { camera, heard });
         Ok(())
     }
 
@@ -201,4 +233,8 @@ impl<C: CameraMemory> PartitionState<C> {
     pub fn cameras(&self) -> usize {
         self.cameras.len()
     }
+}
+
+const fn is_forgotten(heard: i64, now: i64) -> bool {
+    now.saturating_sub(heard) > FORGOTTEN
 }

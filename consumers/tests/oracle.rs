@@ -46,6 +46,8 @@ const OFTEN: &[(&str, u64)] = &[
     ("down: ended", 200),
     ("down: gap", 100),
     ("down: tick", 400),
+    ("forgotten", 30),
+    ("forgotten, with tracks", 15),
     ("dwelled", 900),
     ("dwelled: at once", 100),
     ("job_done", 50),

@@ -66,7 +66,7 @@ impl Reading {
     fn restart(&mut self) {
         let mut state = PartitionState::new();
         for (id, kept) in self.state.changes() {
-            state.restore(&id, &kept.state).unwrap();
+            state.restore(&id, &kept.unwrap()).unwrap();
         }
         assert!(state.changes().is_empty());
         self.state = state;
@@ -195,9 +195,9 @@ fn a_reading_that_is_interrupted_anywhere_gives_the_same() {
             interrupted.take(record, *written);
             if n % every == 0 {
                 // As checkpoints hold it: the last of each.
-                kept.extend(interrupted.state.changes().into_iter().map(|(id, kept)| (id, kept.state)));
+                kept.extend(interrupted.state.changes());
                 let mut state = PartitionState::new();
-                kept.iter().for_each(|(id, kept)| state.restore(id, kept).unwrap());
+                kept.iter().for_each(|(id, kept)| state.restore(id, kept.as_ref().unwrap()).unwrap());
                 interrupted.state = state;
             }
         }

@@ -7,6 +7,9 @@ mod replay;
 
 use replay::{Answer, Replay};
 use serde_json::{Value, json};
+use sightline_consumers::events::rules::PartitionState;
+use sightline_consumers::partition::PARTITION;
+use sightline_consumers::seen::Seen;
 use sightline_schema::Timestamp;
 
 const BEGIN_MS: i64 = 1_780_000_000_000;
@@ -228,4 +231,26 @@ fn a_path_is_rounded_half_up() {
         .collect();
     // 0.59045, which is a little less in floating point.
     assert_eq!(serde_json::to_value(paths.last().unwrap()).unwrap(), json!([[0.5905, 0.2]]));
+}
+
+/// After a week without a record a camera is as new: its checkpoint goes, and what comes is as from one never seen.
+#[test]
+fn a_camera_that_was_not_heard_of_for_a_week_is_forgotten() {
+    const WEEK: i64 = 7 * 24 * 3_600_000;
+    let mut state = PartitionState::default();
+    let mut take = |camera: &str, ms: i64| {
+        let record =
+            json!({"schema": "tick/1", "camera": camera, "epoch": 7, "at": time(ms), "state": "running"});
+        let (text, mut events) = (record.to_string(), Vec::new());
+        state.take(&Seen::parse(text.as_bytes(), None).unwrap(), 0, BEGIN_MS + ms, &mut events);
+        let changes = state.changes().into_iter().map(|(id, kept)| (id, kept.is_some()));
+        let mut changes: Vec<_> = changes.filter(|(id, _)| id != PARTITION).collect();
+        changes.sort();
+        (changes, state.cameras())
+    };
+    let kept = |id: &str, is_kept: bool| (id.to_owned(), is_kept);
+    assert_eq!(take("gate", 0), (vec![kept("gate", true)], 1));
+    assert_eq!(take("dock", WEEK), (vec![kept("dock", true)], 2));
+    assert_eq!(take("dock", WEEK + 1), (vec![kept("dock", true), kept("gate", false)], 1));
+    assert_eq!(take("gate", WEEK + 2), (vec![kept("gate", true)], 2));
 }

@@ -54,7 +54,7 @@ fn state(tracks: usize) -> Vec<u8> {
         );
     }
     let changes = state.changes();
-    changes.into_iter().find(|(id, _)| id == "gate").unwrap().1.state
+    changes.into_iter().find(|(id, _)| id == "gate").unwrap().1.unwrap().state
 }
 
 #[test]

@@ -147,9 +147,9 @@ fn a_run_that_is_interrupted_gives_the_same() {
                 &mut events,
             );
             if offset % stops == 0 {
-                kept.extend(state.changes().into_iter().map(|(id, kept)| (id, kept.state)));
+                kept.extend(state.changes());
                 state = PartitionState::default();
-                kept.iter().for_each(|(id, bytes)| state.restore(id, bytes).unwrap());
+                kept.iter().for_each(|(id, kept)| state.restore(id, kept.as_ref().unwrap()).unwrap());
             }
         }
         assert_eq!(events, whole, "every {stops} records");

@@ -20,6 +20,9 @@ pub struct Checkpoint {
     /// Of the last frame taken.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub captured_at: Option<Timestamp>,
+    /// The newest timestamp of the partition when the camera was heard of last: after seven days it is forgotten.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub heard_at: Option<Timestamp>,
     /// The consumer's own, in base64: its first byte is the version of what follows.
     pub state: String,
 }

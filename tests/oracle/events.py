@@ -17,6 +17,7 @@ OVER_MS = 2_000
 DOWN_MS = 10_000
 SETTLED_MS = 1_000
 EARLY_MS = 12_000
+FORGOTTEN_MS = 7 * 24 * 3_600_000
 THERE_BEFORE_MS = 100
 LINKED = 0.3
 PATH = 8
@@ -152,6 +153,8 @@ class Camera:
         self.down_at = None
         self.tracks = []
         self.events = []
+        # The partition's time at its last record that was not late.
+        self.heard = None
 
     # What counts as seen
 
@@ -474,7 +477,11 @@ class Partition:
         self.now = max(self.now, timestamp)
         is_early = not self.from_the_beginning and self.now - self.since < EARLY_MS
         camera = self.cameras.setdefault(record["camera"], Camera(record["camera"]))
+        if camera.heard is not None and self.now - camera.heard > FORGOTTEN_MS:
+            self.forget(camera)
         passed_over = camera.take(record, self.now, is_early)
+        if passed_over != "late":
+            camera.heard = self.now
         if passed_over:
             self.passed_over[passed_over] += 1
         events, camera.events = camera.events, []
@@ -484,6 +491,14 @@ class Partition:
             events += camera.events
             camera.events = []
         return events
+
+    def forget(self, camera):
+        note("forgotten" + (", with tracks" if camera.tracks else ""))
+        if camera.down_at is not None:
+            camera.go_down("ended")
+        events = camera.events
+        camera.__init__(camera.id)
+        camera.events = events
 
 
 def answers(lines):

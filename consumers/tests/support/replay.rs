@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
+use sightline_consumers::checkpoint::Kept;
 use sightline_consumers::events::rules::PartitionState;
 use sightline_consumers::partition::Taken;
 use sightline_consumers::seen::Seen;
@@ -13,7 +14,7 @@ use sightline_schema::Event;
 pub(crate) struct Replay {
     state: PartitionState,
     /// As it was after the last checkpoint: by camera, and the partition's own.
-    kept: BTreeMap<String, Vec<u8>>,
+    kept: BTreeMap<String, Kept>,
     offset: i64,
     passed_over: BTreeMap<&'static str, u64>,
 }
@@ -63,10 +64,15 @@ impl Replay {
 
     /// All that was known goes, but for what a checkpoint holds.
     fn restart(&mut self) -> Result<(), String> {
-        self.kept.extend(self.state.changes().into_iter().map(|(id, kept)| (id, kept.state)));
+        for (id, kept) in self.state.changes() {
+            match kept {
+                Some(kept) => drop(self.kept.insert(id, kept)),
+                None => drop(self.kept.remove(&id)),
+            }
+        }
         self.state = PartitionState::default();
-        for (id, bytes) in &self.kept {
-            self.state.restore(id, bytes).map_err(|error| format!("the checkpoint of {id}: {error}"))?;
+        for (id, kept) in &self.kept {
+            self.state.restore(id, kept).map_err(|error| format!("the checkpoint of {id}: {error}"))?;
         }
         Ok(())
     }

@@ -308,6 +308,7 @@ pub(crate) fn checkpoint() -> Checkpoint {
         offset: 88_120,
         epoch: 1827,
         captured_at: Some(at("2026-11-23T18:40:12.033Z")),
+        heard_at: Some(at("2026-11-23T18:40:12.191Z")),
         state: "AQID".into(),
     }
 }
