@@ -39,6 +39,9 @@ pub(crate) enum Command {
     /// Everything in one process: cameras, detection, and a broker made for trying out (or a real one)
     #[cfg(feature = "pipeline")]
     Up(UpArgs),
+    /// Work off recorded video: the jobs of a pool, one after the other, shared with the other workers of it
+    #[cfg(feature = "pipeline")]
+    Worker(WorkerArgs),
     /// Detect and track in files, pictures and streams; results as JSON lines or drawn into a video
     #[cfg(feature = "pipeline")]
     Detect(DetectArgs),
@@ -229,6 +232,43 @@ pub(crate) struct PipelineArgs {
     /// The keys that open credentials which the registry sealed
     #[arg(long, value_name = "FILE", env = "SIGHTLINE_SEAL_KEYS")]
     pub(crate) seal_keys: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) policy: PolicyArgs,
+    /// Detect only
+    #[arg(long, env = "SIGHTLINE_NO_TRACK")]
+    pub(crate) no_track: bool,
+}
+
+#[cfg(feature = "pipeline")]
+#[derive(Args, Debug)]
+pub(crate) struct WorkerArgs {
+    /// Whose jobs it works off, together with the other workers of it
+    #[arg(long, value_name = "POOL", default_value = "default", env = "SIGHTLINE_POOL")]
+    pub(crate) pool: String,
+    /// So many jobs at once
+    #[arg(long, value_name = "N", default_value_t = 1, env = "SIGHTLINE_PARALLEL", value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub(crate) parallel: u32,
+    /// Asked to stop, it goes on for so long with a job that ends in it; others are left to another worker at once
+    #[arg(long, value_name = "S", default_value_t = 60, env = "SIGHTLINE_DRAIN", value_parser = clap::value_parser!(u64).range(0..=86_400))]
+    pub(crate) drain: u64,
+    /// Seconds that a failed job waits before its next attempt; there is one attempt more than there are waits
+    #[arg(
+        long,
+        value_name = "S,…",
+        default_value = "10,60",
+        value_delimiter = ',',
+        env = "SIGHTLINE_RETRY_AFTER"
+    )]
+    pub(crate) retry_after: Vec<u32>,
+    #[command(flatten)]
+    pub(crate) kafka: KafkaArgs,
+    #[command(flatten)]
+    pub(crate) model: ModelArgs,
+    #[command(flatten)]
+    pub(crate) http: HttpArgs,
+    /// This process's name in statuses. Default: the host's name
+    #[arg(long, value_name = "NAME", env = "SIGHTLINE_POD")]
+    pub(crate) pod: Option<String>,
     #[command(flatten)]
     pub(crate) policy: PolicyArgs,
     /// Detect only

@@ -36,6 +36,8 @@ mod table;
 mod track;
 #[cfg(feature = "pipeline")]
 mod up;
+#[cfg(feature = "pipeline")]
+mod worker;
 
 use std::process::ExitCode;
 
@@ -69,6 +71,8 @@ fn run(command: Command, log: LogFormat) -> Outcome {
     match command {
         #[cfg(feature = "pipeline")]
         Command::Up(args) => up::run(args, log),
+        #[cfg(feature = "pipeline")]
+        Command::Worker(args) => worker::run(&args),
         #[cfg(feature = "pipeline")]
         Command::Detect(args) => detect::run(&args),
         #[cfg(feature = "pipeline")]

@@ -57,7 +57,7 @@ impl FaultKind {
 }
 
 impl KafkaFault {
-    pub(crate) fn new(kind: FaultKind, sentence: String) -> Self {
+    pub fn new(kind: FaultKind, sentence: String) -> Self {
         Self { kind, sentence }
     }
 
