@@ -48,6 +48,8 @@ const OFTEN: &[(&str, u64)] = &[
     ("down: tick", 400),
     ("dwelled", 900),
     ("dwelled: at once", 100),
+    ("job: begun anew", 20),
+    ("job: begun anew, with tracks", 100),
     ("job_done", 50),
     ("line_crossed", 2_000),
     ("line_crossed direction backward", 1_000),
