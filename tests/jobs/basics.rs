@@ -55,7 +55,11 @@ fn a_queue_is_worked_off_and_each_job_ends_in_its_state() {
     assert_eq!(found.len(), wanted.len(), "{found:#?}");
     for (id, state, attempt, code) in wanted {
         let status = &found[id];
-        assert_eq!((status["state"].as_str(), status["attempt"].as_i64()), (Some(state), Some(attempt)), "{status}");
+        assert_eq!(
+            (status["state"].as_str(), status["attempt"].as_i64()),
+            (Some(state), Some(attempt)),
+            "{status}"
+        );
         assert_eq!(status["error"]["code"].as_str(), code, "{status}");
         println!("{id}: {state} {}", status["error"]["message"]);
     }
@@ -69,8 +73,7 @@ fn a_queue_is_worked_off_and_each_job_ends_in_its_state() {
     let schemas: Vec<_> = good.iter().map(|record| record.schema()).collect();
     assert_eq!((schemas[0], schemas[1], schemas[schemas.len() - 1]), ("spec/1", "stream/1", "stream/1"));
     assert_eq!(good[good.len() - 1].value["complete"], true);
-    let times: Vec<_> =
-        good.iter().filter_map(|record| record.value["captured_at"].as_str()).collect();
+    let times: Vec<_> = good.iter().filter_map(|record| record.value["captured_at"].as_str()).collect();
     assert_eq!((times.len(), times[0], times[1]), (60, START, "2026-03-01T12:00:00.040Z"));
     let claims: Vec<_> = of("job-twice").iter().map(|record| record.value["epoch"].clone()).collect();
     assert!(claims.iter().all(|epoch| *epoch == claims[0]), "one attempt: {claims:?}");

@@ -30,7 +30,8 @@ pub(crate) enum Coding {
 
 impl Coding {
     fn elements(self) -> (&'static str, &'static str) {
-        const X264: &str = "x264enc speed-preset=veryfast quantizer=18 pass=quant key-int-max=25 bframes=2 ! h264parse";
+        const X264: &str =
+            "x264enc speed-preset=veryfast quantizer=18 pass=quant key-int-max=25 bframes=2 ! h264parse";
         const X265: &str = "x265enc speed-preset=ultrafast key-int-max=25 qp=20 ! h265parse";
         match self {
             Self::H264Mp4 => (X264, "mp4mux"),
@@ -69,12 +70,19 @@ impl Part {
         let seen = AtomicU64::new(0);
         pad.add_probe(gst::PadProbeType::BUFFER, move |_, _| {
             let n = seen.fetch_add(1, Ordering::Relaxed);
-            if n < offset || n >= offset + frames { gst::PadProbeReturn::Drop } else { gst::PadProbeReturn::Ok }
+            if n < offset || n >= offset + frames {
+                gst::PadProbeReturn::Drop
+            } else {
+                gst::PadProbeReturn::Ok
+            }
         });
         pipeline.set_state(gst::State::Playing).unwrap();
         let ends = [gst::MessageType::Eos, gst::MessageType::Error];
-        let message =
-            pipeline.bus().unwrap().timed_pop_filtered(gst::ClockTime::from_seconds(240), &ends).expect("an end");
+        let message = pipeline
+            .bus()
+            .unwrap()
+            .timed_pop_filtered(gst::ClockTime::from_seconds(240), &ends)
+            .expect("an end");
         assert_eq!(message.type_(), gst::MessageType::Eos, "{launch}: {message:?}");
         pipeline.set_state(gst::State::Null).unwrap();
         file

@@ -30,7 +30,8 @@ pub(crate) fn job(id: &str, uri: &str) -> Value {
 pub(crate) fn put(bootstrap: &str, topic: &str, partition: u32, key: &str, schema: &str, value: &str) {
     let partition = partition.to_string();
     let header = format!("sightline-schema={schema}");
-    let args = ["-P", "-b", bootstrap, "-t", topic, "-p", &partition, "-k", key, "-H", &header, "-D", "\u{1}"];
+    let args =
+        ["-P", "-b", bootstrap, "-t", topic, "-p", &partition, "-k", key, "-H", &header, "-D", "\u{1}"];
     let mut kcat = Command::new("kcat").args(args).stdin(Stdio::piped()).spawn().unwrap();
     kcat.stdin.take().unwrap().write_all(value.as_bytes()).unwrap();
     assert!(kcat.wait().unwrap().success(), "kcat writes to {topic}");
@@ -61,7 +62,9 @@ pub(crate) fn worker_command(bootstrap: &str, folder: &Path, more: &[&str]) -> C
 /// The newest status of each job, as compaction would keep it.
 pub(crate) fn statuses(bootstrap: &str) -> BTreeMap<String, Value> {
     let said = kcat::read(bootstrap, STATUS).into_iter();
-    said.filter(|record| record.schema() == "job-status/1").map(|Record { key, value, .. }| (key, value)).collect()
+    said.filter(|record| record.schema() == "job-status/1")
+        .map(|Record { key, value, .. }| (key, value))
+        .collect()
 }
 
 pub(crate) fn state(bootstrap: &str, id: &str) -> String {
