@@ -26,6 +26,8 @@ pub(crate) enum Coding {
     H265Mp4,
     H264Ts,
     H264Matroska,
+    /// Large.
+    Lossless,
 }
 
 impl Coding {
@@ -38,12 +40,15 @@ impl Coding {
             Self::H265Mp4 => (X265, "mp4mux"),
             Self::H264Ts => (X264, "mpegtsmux"),
             Self::H264Matroska => (X264, "matroskamux"),
+            Self::Lossless => {
+                ("x264enc speed-preset=ultrafast quantizer=0 pass=quant key-int-max=25 ! h264parse", "mp4mux")
+            }
         }
     }
 
     pub(crate) fn ending(self) -> &'static str {
         match self {
-            Self::H264Mp4 | Self::H265Mp4 => "mp4",
+            Self::H264Mp4 | Self::H265Mp4 | Self::Lossless => "mp4",
             Self::H264Ts => "ts",
             Self::H264Matroska => "mkv",
         }

@@ -9,9 +9,13 @@ mod clips;
 mod kafka;
 #[path = "../support/kcat.rs"]
 mod kcat;
+mod objects;
 #[path = "../support/postgres.rs"]
 mod postgres;
+mod proof;
 mod queue;
+#[path = "../support/s3.rs"]
+mod s3;
 #[path = "../consumers/scene.rs"]
 #[allow(dead_code, reason = "of the consumers' tests; this one takes what it needs")]
 mod scene;
