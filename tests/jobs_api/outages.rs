@@ -34,7 +34,7 @@ fn a_second_registry_takes_over_jobs_too() {
     let folder = tempfile::tempdir().unwrap();
     clips(folder.path(), &["a.mp4"]);
     let root = folder.path().canonicalize().unwrap().display().to_string();
-    let mut first = registry(&broker.bootstrap, &files, folder.path());
+    let first = registry(&broker.bootstrap, &files, folder.path());
     let id = add_one(&first, &format!("{root}/a.mp4"));
     let second = registry(&broker.bootstrap, &files, folder.path());
     let (status, said) = first.process.wait();

@@ -26,10 +26,18 @@ fn path(key: &str) -> Result<Path, Refused> {
     Path::parse(key).map_err(wrong)
 }
 
-/// What lies at an address: an object, or else a folder of them.
-pub(super) async fn look(looking: &Looking, text: &str, uri: BucketUri) -> Result<Looked, Refused> {
-    let key = text.split_once("://").and_then(|(_, rest)| rest.split_once('/')).map_or("", |(_, key)| key);
-    if let Some(glob) = Glob::parse(key, true) {
+/// An address without the pattern in it, and the pattern.
+pub(super) fn pattern(uri: &str) -> (&str, Option<Glob>) {
+    let key = uri.split_once("://").and_then(|(_, rest)| rest.split_once('/')).map_or("", |(_, key)| key);
+    match Glob::parse(key, true) {
+        Some(glob) => (uri.strip_suffix(key).unwrap_or(uri), Some(glob)),
+        None => (uri, None),
+    }
+}
+
+/// What lies at an address: an object, or else a folder of them; or what fits a pattern in its bucket.
+pub(super) async fn look(looking: &Looking, uri: BucketUri, glob: Option<Glob>) -> Result<Looked, Refused> {
+    if let Some(glob) = glob {
         let folder = uri.with_key(glob.folder());
         looking.policy.check(&folder.to_string())?;
         let (place, folder) = (looking.places.open(&uri)?, path(glob.folder())?);

@@ -256,9 +256,11 @@ impl Looking {
         let short = uri.strip_prefix("file:").filter(|rest| !rest.starts_with("//"));
         let written = short.map(|path| format!("file://{path}"));
         let uri = written.as_deref().unwrap_or(uri);
-        if let Some(object) = BucketUri::parse(uri) {
+        // A question mark is no query there, but a part of a pattern.
+        let (bucket, glob) = bucket::pattern(uri);
+        if let Some(object) = BucketUri::parse(bucket) {
             let object = object.map_err(|error| Refused::new(error.to_string(), "correct the address"))?;
-            return bucket::look(self, uri, object).await;
+            return bucket::look(self, object, glob).await;
         }
         if split_credentials(uri).1.is_some() {
             return Err(Refused::new(
