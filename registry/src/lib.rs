@@ -125,6 +125,10 @@ impl Registry {
             metrics: metrics.clone(),
             shutdown: shutdown.clone(),
         };
+        let jobs = parts
+            .jobs
+            .start(settings.clone(), topics.clone(), parts.metrics.clone(), shutdown.clone())
+            .map_err(RegistryError::Thread)?;
         // In this order: nobody writes any more what is read now to its end.
         let writer = clerk.writer()?;
         let Followers { reach, threads } = Followers::start(settings, topics, &view, &metrics, &shutdown)?;
@@ -137,11 +141,9 @@ impl Registry {
                 .spawn(run)
                 .map_err(RegistryError::Thread)?
         };
-        let jobs = parts
-            .jobs
-            .start(settings.clone(), topics.clone(), parts.metrics.clone(), shutdown.clone())
-            .map_err(RegistryError::Thread)?;
         parts.events.feed.start(settings, topics.events(), &shutdown).map_err(RegistryError::Thread)?;
+        // Cameras do not depend on it: where it takes longer, or can't be, the API says so of jobs alone.
+        parts.jobs.wait_for_begin(&shutdown);
         // It is set once.
         let _ = parts.work.set(Working { desk, pools });
         health.set("registry", Condition::Ready);

@@ -9,17 +9,18 @@ mod start;
 mod state;
 mod view;
 mod wish;
+mod work;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sightline_schema::{JobState, Topics};
 use sightline_service::kafka::{KafkaFault, KafkaSettings, Writer};
 use sightline_service::shutdown::{Cause, Shutdown};
 
-use self::desk::{Clerk, Work};
+use self::desk::Clerk;
 pub(crate) use self::desk::{Done, JobDesk};
 pub(crate) use self::expand::{Cursor, File, Looking, Places, Refused};
 pub(crate) use self::start::NamePattern;
@@ -27,12 +28,16 @@ pub(crate) use self::state::Known;
 use self::view::Follower;
 pub(crate) use self::view::JobsView;
 pub(crate) use self::wish::{Outcome, Wish};
+use self::work::Work;
 use crate::desk::TakenOver;
 use crate::metrics::Metrics;
 use crate::problem::Problem;
 
 /// What could not be begun is tried again after this.
 const AGAIN: Duration = Duration::from_secs(2);
+/// Who waits for a registry waits this long for jobs, too.
+const BEGIN: Duration = Duration::from_secs(10);
+const LOOK: Duration = Duration::from_millis(20);
 
 /// What is known of jobs, and the desk where they are added. Cameras do not wait for it.
 #[derive(Default)]
@@ -51,6 +56,17 @@ impl Jobs {
             let why = why.map(|why| format!(" ({why})")).unwrap_or_default();
             Problem::unavailable(format!("what is known of jobs is not read yet{why}; try again"))
         })
+    }
+
+    /// Until jobs can be added, or it is known why not; and not for long.
+    pub(crate) fn wait_for_begin(&self, shutdown: &Shutdown) {
+        let deadline = Instant::now() + BEGIN;
+        let is_told = || self.waits_for.lock().unwrap_or_else(PoisonError::into_inner).is_some();
+        while self.desk.get().is_none() && !is_told() && Instant::now() < deadline {
+            if shutdown.wait_timeout(LOOK) {
+                return;
+            }
+        }
     }
 
     /// Takes over from whoever wrote before, reads everything, and works until `shutdown`, or until another registry takes
@@ -92,7 +108,7 @@ impl Jobs {
                 return Ok(());
             }
         };
-        let (desk, waiting) = Work::desk();
+        let (desk, waiting) = desk::desk();
         let work = Work::new(clerk, writer, follower.partitions());
         std::thread::scope(|scope| {
             scope.spawn(|| follower.run(&shutdown));

@@ -160,7 +160,8 @@ impl Draft<'_> {
 
 fn queue(id: &str, known: Known) -> Result<Decision, Problem> {
     let status = known.status.clone().ok_or_else(|| Problem::no_job(id))?;
-    let queue = (status.state == JobState::Queued).then(|| status.again());
+    // Workers pass over attempts before the one that its status is about.
+    let queue = (status.state == JobState::Queued).then(|| Job { attempt: status.attempt, ..status.again() });
     Ok(Decision { queue, ..Decision::nothing(known) })
 }
 

@@ -121,6 +121,10 @@ fn what_is_queued_is_put_into_the_queue_again_and_nothing_else_is() {
         (queued.outcome, queued.queue.map(|job| job.id)),
         (Outcome::Unchanged, Some("job-1".to_owned()))
     );
+    // Left behind by a worker that stopped in its second attempt.
+    desk.set(JobState::Queued);
+    let left = desk.decide(Wish::Queue("job-1".to_owned())).unwrap();
+    assert_eq!(left.queue.map(|job| job.attempt), Some(2));
     desk.set(JobState::Running);
     assert!(desk.decide(Wish::Queue("job-1".to_owned())).unwrap().queue.is_none());
 }

@@ -71,7 +71,7 @@ pub(super) async fn look(looking: &Looking, uri: BucketUri, glob: Option<Glob>) 
 
 impl Bucket {
     /// `Ok(true)`: to its end.
-    pub(super) async fn list(&self, looking: &Looking, listing: &mut Listing<'_>) -> Result<bool, Refused> {
+    pub(super) async fn list(&self, looking: &Looking, listing: &mut Listing) -> Result<bool, Refused> {
         let mut found = if listing.after.is_empty() {
             self.place.list(&self.folder).boxed()
         } else {

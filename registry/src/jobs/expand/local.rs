@@ -48,7 +48,7 @@ pub(super) fn look(looking: &Looking, uri: &str, path: &Path) -> Result<Looked, 
 
 impl Folder {
     /// `Ok(true)`: to its end.
-    pub(super) fn list(&self, looking: &Looking, listing: &mut Listing<'_>) -> Result<bool, Refused> {
+    pub(super) fn list(&self, looking: &Looking, listing: &mut Listing) -> Result<bool, Refused> {
         looking.policy.check_found(&self.path)?;
         let after = listing.after.clone();
         let glob = self.glob.as_ref();

@@ -2,6 +2,7 @@
 //! that a bucket of millions costs no more at once than one of thousands.
 
 mod bucket;
+mod cursor;
 mod folder;
 mod glob;
 mod local;
@@ -17,6 +18,7 @@ use sightline_service::objects::{Place, PlaceError};
 use sightline_service::uri_policy::{Forbidden, Target, UriPolicy};
 use tokio::task::JoinHandle;
 
+pub(crate) use self::cursor::Cursor;
 use self::glob::Glob;
 
 /// Names that are looked at for one page, fitting or not.
@@ -78,38 +80,6 @@ pub(crate) struct Page {
     pub(crate) next: Option<Cursor>,
 }
 
-/// A place in what was given: which of the list, behind which name in it, and whether that gave any file yet.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Cursor {
-    index: usize,
-    after: String,
-    gave: bool,
-}
-
-impl std::fmt::Display for Cursor {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let after = sightline_service::percent::encoded(&self.after);
-        write!(f, "{}.{}.{after}", self.index, u8::from(self.gave))
-    }
-}
-
-impl std::str::FromStr for Cursor {
-    type Err = ();
-
-    fn from_str(text: &str) -> Result<Self, ()> {
-        let mut parts = text.splitn(3, '.');
-        let mut part = || parts.next().ok_or(());
-        let (index, gave, after) = (part()?, part()?, part()?);
-        let gave = match gave {
-            "0" => false,
-            "1" => true,
-            _ => return Err(()),
-        };
-        let index = index.parse().map_err(drop)?;
-        Ok(Self { index, gave, after: sightline_service::percent::decoded(after) })
-    }
-}
-
 /// What an address turned out to be.
 enum Looked {
     File(File),
@@ -117,23 +87,31 @@ enum Looked {
     Bucket(bucket::Bucket),
 }
 
-/// Whatever lies below: `each` is told of names, and says whether it wants more.
-struct Listing<'a> {
+/// A page in the making, and where it is in one of those that were given.
+struct Listing {
     index: usize,
-    page: &'a mut Page,
-    looked_at: &'a mut usize,
+    page: Page,
+    looked_at: usize,
     most: usize,
     after: String,
     gave: bool,
 }
 
-impl Listing<'_> {
+impl Listing {
+    fn is_full(&self) -> bool {
+        self.page.items.len() >= self.most || self.looked_at >= LOOKED_AT
+    }
+
+    fn cursor(&self) -> Cursor {
+        Cursor { index: self.index, after: self.after.clone(), gave: self.gave }
+    }
+
     /// One name that lies there. `false`: the page is full, and the name is not on it.
     fn take(&mut self, name: &str, wanted: Wanted, file: impl FnOnce() -> Result<File, Refused>) -> bool {
-        if self.page.items.len() >= self.most || *self.looked_at >= LOOKED_AT {
+        if self.is_full() {
             return false;
         }
-        *self.looked_at += 1;
+        self.looked_at += 1;
         name.clone_into(&mut self.after);
         match wanted {
             Wanted::No => {}
@@ -198,52 +176,72 @@ pub(crate) struct Looking {
 impl Looking {
     /// The files of the next page.
     pub(crate) async fn page(&self, given: &[String], from: Cursor, most: usize) -> Page {
-        let mut page = Page::default();
-        let mut looked_at = 0;
         let mut ahead: VecDeque<JoinHandle<Result<Looked, Refused>>> = VecDeque::new();
         let mut next = from.index;
+        let mut listing = Listing {
+            index: from.index,
+            page: Page::default(),
+            looked_at: 0,
+            most,
+            after: from.after,
+            gave: from.gave,
+        };
         for (index, uri) in given.iter().enumerate().skip(from.index) {
             while next < given.len() && next < index + AHEAD {
                 let (looking, uri) = (self.clone(), given[next].clone());
                 ahead.push_back(tokio::spawn(async move { looking.look(&uri).await }));
                 next += 1;
             }
-            let (after, gave) =
-                if index == from.index { (from.after.clone(), from.gave) } else { (String::new(), false) };
-            if page.items.len() >= most || looked_at >= LOOKED_AT {
-                page.next = Some(Cursor { index, after, gave });
+            if index > from.index {
+                listing = Listing { index, after: String::new(), gave: false, ..listing };
+            }
+            if listing.is_full() {
+                listing.page.next = Some(listing.cursor());
                 break;
             }
             let looked = match ahead.pop_front() {
                 Some(look) => look.await.unwrap_or_else(|_| Err(stopping())),
                 None => Err(stopping()),
             };
-            let mut listing =
-                Listing { index, page: &mut page, looked_at: &mut looked_at, most, after, gave };
             let whole = match looked {
                 Err(refused) => Err(refused),
                 Ok(Looked::File(file)) => {
-                    *listing.looked_at += 1;
+                    listing.looked_at += 1;
                     listing.gave = true;
                     listing.page.items.push(Expanded { index, outcome: Ok(file) });
                     Ok(true)
                 }
-                Ok(Looked::Folder(folder)) => folder.list(self, &mut listing),
+                Ok(Looked::Folder(folder)) => {
+                    let looking = self.clone();
+                    let list = move || {
+                        let whole = folder.list(&looking, &mut listing);
+                        (listing, whole)
+                    };
+                    match tokio::task::spawn_blocking(list).await {
+                        Ok((back, whole)) => {
+                            listing = back;
+                            whole
+                        }
+                        Err(_) => {
+                            let items = vec![Expanded { index, outcome: Err(stopping()) }];
+                            return Page { items, ..Page::default() };
+                        }
+                    }
+                }
                 Ok(Looked::Bucket(bucket)) => bucket.list(self, &mut listing).await,
             };
-            let Listing { after, gave, .. } = listing;
             match whole {
-                Ok(true) if gave => {}
-                Ok(true) => page.items.push(Expanded { index, outcome: Err(nothing(uri)) }),
+                Ok(true) if listing.gave => {}
+                Ok(true) => listing.page.items.push(Expanded { index, outcome: Err(nothing(uri)) }),
                 Ok(false) => {
-                    page.next = Some(Cursor { index, after, gave });
+                    listing.page.next = Some(listing.cursor());
                     break;
                 }
-                Err(refused) => page.items.push(Expanded { index, outcome: Err(refused) }),
+                Err(refused) => listing.page.items.push(Expanded { index, outcome: Err(refused) }),
             }
         }
         ahead.iter().for_each(JoinHandle::abort);
-        page
+        listing.page
     }
 
     async fn look(&self, uri: &str) -> Result<Looked, Refused> {
