@@ -51,7 +51,7 @@ pub(crate) fn from_inputs(
         }
         let mut camera = from_thresholds(&unique(&id_of(&address), &mut taken), input, thresholds);
         if let Some(stream) = camera.streams.first_mut()
-            && matches!(address.kind(), Kind::File | Kind::Http)
+            && matches!(address.kind(), Kind::File | Kind::Http | Kind::Object)
         {
             stream.play = Some(if once { Play::Once } else { Play::Loop });
         }

@@ -6,9 +6,11 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 mod consume;
+mod job;
 mod registration;
 mod tail;
 pub(crate) use consume::*;
+pub(crate) use job::*;
 pub(crate) use registration::*;
 pub(crate) use tail::*;
 
@@ -39,6 +41,9 @@ pub(crate) enum Command {
     /// Everything in one process: cameras, detection, and a broker made for trying out (or a real one)
     #[cfg(feature = "pipeline")]
     Up(UpArgs),
+    /// Work off recorded video: the jobs of a pool, one after the other, shared with the other workers of it
+    #[cfg(feature = "pipeline")]
+    Worker(WorkerArgs),
     /// Detect and track in files, pictures and streams; results as JSON lines or drawn into a video
     #[cfg(feature = "pipeline")]
     Detect(DetectArgs),
@@ -56,6 +61,8 @@ pub(crate) enum Command {
     Tail(TailArgs),
     /// Registered cameras: add, list, change, move, watch them
     Camera(CameraArgs),
+    /// Recorded files: add them, and see how they fare
+    Job(JobArgs),
     /// The pods that run cameras
     Pods(PodsArgs),
     /// Completions for a shell
@@ -237,6 +244,43 @@ pub(crate) struct PipelineArgs {
 }
 
 #[cfg(feature = "pipeline")]
+#[derive(Args, Debug)]
+pub(crate) struct WorkerArgs {
+    /// Whose jobs it works off, together with the other workers of it
+    #[arg(long, value_name = "POOL", default_value = "default", env = "SIGHTLINE_POOL")]
+    pub(crate) pool: String,
+    /// So many jobs at once
+    #[arg(long, value_name = "N", default_value_t = 1, env = "SIGHTLINE_PARALLEL", value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub(crate) parallel: u32,
+    /// Asked to stop, it goes on for so long with a job that ends in it; others are left to another worker at once
+    #[arg(long, value_name = "S", default_value_t = 60, env = "SIGHTLINE_DRAIN", value_parser = clap::value_parser!(u64).range(0..=86_400))]
+    pub(crate) drain: u64,
+    /// Seconds that a failed job waits before its next attempt; there is one attempt more than there are waits
+    #[arg(
+        long,
+        value_name = "S,…",
+        default_value = "10,60",
+        value_delimiter = ',',
+        env = "SIGHTLINE_RETRY_AFTER"
+    )]
+    pub(crate) retry_after: Vec<u32>,
+    #[command(flatten)]
+    pub(crate) kafka: KafkaArgs,
+    #[command(flatten)]
+    pub(crate) model: ModelArgs,
+    #[command(flatten)]
+    pub(crate) http: HttpArgs,
+    /// This process's name in statuses. Default: the host's name
+    #[arg(long, value_name = "NAME", env = "SIGHTLINE_POD")]
+    pub(crate) pod: Option<String>,
+    #[command(flatten)]
+    pub(crate) policy: PolicyArgs,
+    /// Detect only
+    #[arg(long, env = "SIGHTLINE_NO_TRACK")]
+    pub(crate) no_track: bool,
+}
+
+#[cfg(feature = "pipeline")]
 #[derive(Args, Debug, Clone)]
 pub(crate) struct PublishingArgs {
     /// A directory for results that Kafka has not acknowledged: they outlive this process and a broker that is away.
@@ -335,8 +379,17 @@ pub(crate) enum TopicsAction {
     Apply(TopicsActionArgs),
     /// Say what differs; exit 1 if anything does
     Check(TopicsActionArgs),
-    /// Let epochs go on in a camera-status that was made anew by other means than `apply`, which does it itself
-    Base(KafkaArgs),
+    /// Let epochs go on in a camera-status or job-status that was made anew by other means than `apply`, which does it itself
+    Base(BaseArgs),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct BaseArgs {
+    #[command(flatten)]
+    pub(crate) kafka: KafkaArgs,
+    /// In job-status instead of camera-status
+    #[arg(long)]
+    pub(crate) jobs: bool,
 }
 
 #[derive(Args, Debug)]
@@ -349,7 +402,7 @@ pub(crate) struct TopicsActionArgs {
     /// Copies of each partition
     #[arg(long, value_name = "N", default_value_t = 1, env = "SIGHTLINE_REPLICATION")]
     pub(crate) replication: i32,
-    /// A pool of pipelines; may be given several times
+    /// A pool of pipelines and workers; may be given several times
     #[arg(
         long,
         value_name = "POOL",

@@ -36,6 +36,8 @@ mod table;
 mod track;
 #[cfg(feature = "pipeline")]
 mod up;
+#[cfg(feature = "pipeline")]
+mod worker;
 
 use std::process::ExitCode;
 
@@ -70,6 +72,8 @@ fn run(command: Command, log: LogFormat) -> Outcome {
         #[cfg(feature = "pipeline")]
         Command::Up(args) => up::run(args, log),
         #[cfg(feature = "pipeline")]
+        Command::Worker(args) => worker::run(&args),
+        #[cfg(feature = "pipeline")]
         Command::Detect(args) => detect::run(&args),
         #[cfg(feature = "pipeline")]
         Command::Pipeline(args) => pipeline::run(args),
@@ -85,6 +89,7 @@ fn run(command: Command, log: LogFormat) -> Outcome {
         Command::Consume(args) => consume::run(args),
         Command::Tail(args) => tail::run(&args),
         Command::Camera(args) => client::camera(args),
+        Command::Job(args) => client::job(args),
         Command::Pods(args) => client::pods(&args),
         Command::Completions(args) => {
             clap_complete::generate(

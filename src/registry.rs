@@ -97,7 +97,7 @@ fn serve(args: ServeArgs) -> Outcome {
 }
 
 pub(crate) fn policy(args: PolicyArgs) -> UriPolicy {
-    UriPolicy::new(args.allow_network, args.allow_file_root)
+    UriPolicy::new(args.allow_network, args.allow_file_root).with_buckets(args.allow_bucket)
 }
 
 /// This very command, where it can probe.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use sightline_schema::Timestamp;
+use sightline_schema::{Job, Timestamp};
 
 use crate::checkpoint::Kept;
 use crate::codec::{Reader, StateError, Writer};
@@ -154,6 +154,10 @@ impl<C: CameraMemory> PartitionState<C> {
         }
         let ended = camera.ended();
         if record.epoch() > camera.epoch() {
+            // An attempt at a recording begins where the one before it began: what that one left is of no use to it.
+            if Job::is_id(id) {
+                *camera = C::default();
+            }
             camera.begin(record.epoch());
         }
         let taken = camera.take(id, record, self.time, out);

@@ -50,6 +50,8 @@ const OFTEN: &[(&str, u64)] = &[
     ("forgotten, with tracks", 15),
     ("dwelled", 900),
     ("dwelled: at once", 100),
+    ("job: begun anew", 400),
+    ("job: begun anew, with tracks", 250),
     ("job_done", 50),
     ("line_crossed", 2_000),
     ("line_crossed direction backward", 1_000),

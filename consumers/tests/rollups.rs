@@ -205,3 +205,25 @@ fn a_reading_that_is_interrupted_anywhere_gives_the_same() {
     }
     whole.restart();
 }
+
+#[test]
+fn a_jobs_minutes_are_given_whenever_they_were_captured_and_of_one_attempt() {
+    let of_job = |mut record: Value| {
+        record["camera"] = json!("job-1");
+        record
+    };
+    // From the middle of the partition, a year after the recording was made.
+    let mut reading = Reading::from(1000);
+    let now = 365 * 86_400_000;
+    for epoch in [1, 2] {
+        reading.take(&of_job(stream(epoch, 0, "started", false)), now);
+        for ms in [0, 500] {
+            assert_eq!(reading.take(&of_job(frame(epoch, ms, &[("car", 0.9)])), now), Taken::Accepted);
+        }
+        reading.restart();
+    }
+    assert_eq!(reading.rows, []);
+    reading.take(&of_job(stream(2, 500, "ended", true)), now);
+    let [row] = reading.rows.as_slice() else { panic!("{:?}", reading.rows) };
+    assert_eq!((row.frames, row.detections), (2, 2));
+}

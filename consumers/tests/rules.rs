@@ -254,3 +254,36 @@ fn a_camera_that_was_not_heard_of_for_a_week_is_forgotten() {
     assert_eq!(take("dock", WEEK + 1), (vec![kept("dock", true), kept("gate", false)], 1));
     assert_eq!(take("gate", WEEK + 2), (vec![kept("gate", true)], 2));
 }
+
+/// As a job: the end of its stream.
+fn ended(records: &mut Records, ms: i64, complete: bool) {
+    let end = json!({"schema": "stream/1", "state": "ended", "clock": "file", "at": time(ms), "complete": complete});
+    records.add(ms, end);
+}
+
+#[test]
+fn a_jobs_new_epoch_begins_anew_and_nothing_goes_on_from_the_older_one() {
+    let mut records = Records::new("job-1", false);
+    records.spec(0, upright(0.5)).stream(0, "started");
+    records.frame(0, &[(1, "a", at(0.4, 0.5))]).frame(500, &[(1, "a", at(0.45, 0.5))]);
+    // The next attempt reads the same pictures again.
+    records.epoch(2).spec(600, upright(0.5)).stream(600, "started");
+    records.frame(0, &[(1, "a", at(0.4, 0.5))]).frame(500, &[(1, "a", at(0.45, 0.5))]);
+    records.frame(1_000, &[(1, "a", at(0.6, 0.5))]);
+    ended(&mut records, 1_000, true);
+    let kinds: Vec<_> = records.run().into_iter().map(|(kind, _, track)| format!("{kind} {track}")).collect();
+    assert_eq!(
+        kinds,
+        ["track_started 1/1", "track_started 2/1", "line_crossed 2/1", "track_ended 2/1", "job_done "]
+    );
+}
+
+#[test]
+fn a_job_is_never_down_and_its_tracks_are_over_when_its_stream_ends() {
+    let mut records = Records::new("job-1", true);
+    records.spec(0, json!({})).stream(0, "started").frame(0, &[(1, "a", at(0.4, 0.5))]);
+    ended(&mut records, 100, false);
+    records.spec(60_000, json!({}));
+    let kinds: Vec<_> = records.run().into_iter().map(|(kind, ..)| kind).collect();
+    assert_eq!(kinds, ["track_started", "track_ended"]);
+}

@@ -76,6 +76,11 @@ impl CaptureClock {
         }
     }
 
+    /// Of a recording whose first picture was taken at `start`: the same times, however often it is read.
+    pub fn recorded(start: Timestamp) -> Self {
+        Self { offset_us: Some(start.as_micros()), last: start, ..Self::new(Clock::File, 0) }
+    }
+
     pub fn kind(&self) -> Clock {
         self.kind
     }

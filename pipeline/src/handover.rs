@@ -224,6 +224,12 @@ impl RunControl {
         self.stop.set(Cause::Finished);
     }
 
+    /// End now, and say nothing more: another run counts, or will.
+    pub fn abandon(&self) {
+        self.hold();
+        self.end();
+    }
+
     /// Whether the stream should be read no further.
     pub fn is_over(&self) -> bool {
         self.stop.is_set() || self.lock().is_past

@@ -20,6 +20,7 @@ pub mod frame;
 pub mod gaps;
 pub mod gate;
 pub mod handover;
+pub mod jobs;
 pub mod lane;
 pub mod lead_in;
 pub mod letterbox;

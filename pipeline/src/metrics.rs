@@ -164,12 +164,24 @@ impl PipelineMetrics {
         if let Some(known) = by_name.get(camera) {
             return known.clone();
         }
-        let by_camera = ByCamera { camera: camera.to_owned() };
+        let metrics = Arc::new(self.under(camera, camera));
+        by_name.insert(camera.to_owned(), metrics.clone());
+        metrics
+    }
+
+    /// The metrics of a recording that is worked off: counted together with all others, since there is no end to them.
+    pub fn recording(&self, job: &str) -> Arc<CameraMetrics> {
+        Arc::new(self.under(job, RECORDINGS))
+    }
+
+    fn under(&self, camera: &str, label: &str) -> CameraMetrics {
+        let by_camera = ByCamera { camera: label.to_owned() };
         let skipped = SkipReason::ALL.map(|reason| {
-            self.skipped.get_or_create_owned(&ByReason { camera: camera.to_owned(), reason: reason.as_str() })
+            self.skipped.get_or_create_owned(&ByReason { camera: label.to_owned(), reason: reason.as_str() })
         });
-        let metrics = Arc::new(CameraMetrics {
+        CameraMetrics {
             camera: camera.to_owned(),
+            label: label.to_owned(),
             arrived: self.arrived.get_or_create_owned(&by_camera),
             published: self.published.get_or_create_owned(&by_camera),
             detections: self.detections.get_or_create_owned(&by_camera),
@@ -183,10 +195,9 @@ impl PipelineMetrics {
             last_at: AtomicI64::new(i64::MIN),
             first_at: AtomicI64::new(i64::MIN),
             published_last: Mutex::new(None),
+            results: AtomicU64::new(0),
             state: Mutex::new(None),
-        });
-        by_name.insert(camera.to_owned(), metrics.clone());
-        metrics
+        }
     }
 
     /// The figures of all cameras that run here, or were said to, by id.
@@ -240,6 +251,7 @@ impl PipelineMetrics {
 #[derive(Debug)]
 pub struct CameraMetrics {
     camera: String,
+    label: String,
     arrived: Counter,
     published: Counter,
     detections: Counter,
@@ -253,8 +265,12 @@ pub struct CameraMetrics {
     last_at: AtomicI64,
     first_at: AtomicI64,
     published_last: Mutex<Option<LastResult>>,
+    results: AtomicU64,
     state: Mutex<Option<CameraState>>,
 }
+
+/// Stands where a camera's id does for all recordings that are worked off.
+const RECORDINGS: &str = "jobs";
 
 /// Latencies the table's percentiles are taken from.
 const RECENT: usize = 256;
@@ -284,6 +300,12 @@ impl CameraMetrics {
         self.last_at.store(i64::MIN, Ordering::Release);
         self.last_seq.store(0, Ordering::Relaxed);
         *self.published_last.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        self.results.store(0, Ordering::Relaxed);
+    }
+
+    /// Results of this run so far.
+    pub fn results(&self) -> u64 {
+        self.results.load(Ordering::Relaxed)
     }
 
     /// This result was handed to Kafka: what is ready may still wait for the run before.
@@ -312,6 +334,7 @@ impl CameraMetrics {
     /// A frame's result got out.
     pub fn frame(&self, tracked: &Tracked<'_>) {
         self.published.inc();
+        self.results.fetch_add(1, Ordering::Relaxed);
         self.detections.inc_by(tracked.detections.len() as u64);
         let DetectTimes { letterbox, session, head } = tracked.times;
         let stages =
@@ -343,7 +366,7 @@ impl CameraMetrics {
     }
 
     pub fn error(&self, code: ErrorCode) {
-        self.errors.get_or_create(&ByCode { camera: self.camera.clone(), code: code.as_str() }).inc();
+        self.errors.get_or_create(&ByCode { camera: self.label.clone(), code: code.as_str() }).inc();
     }
 
     pub fn state(&self, state: CameraState) {

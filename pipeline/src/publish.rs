@@ -118,7 +118,7 @@ impl Publisher {
         let payload = match serde_json::to_vec(message) {
             Ok(payload) => payload,
             Err(error) => {
-                tracing::error!(camera = message.key(), schema = M::SCHEMA, %error, "can't be written as JSON");
+                tracing::error!(camera = %message.key(), schema = M::SCHEMA, %error, "can't be written as JSON");
                 return Err(Unpublished(SkipReason::Unpublished));
             }
         };

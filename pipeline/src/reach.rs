@@ -46,7 +46,7 @@ impl Reach {
                 Ok(found.first().and_then(|ip| pinned(&address, *ip)).unwrap_or(address))
             }
             Target::File(path) => policy.check_found(&path).map_err(refuse).map(|()| address.clone()),
-            Target::Address(_) | Target::Test => Ok(address),
+            Target::Address(_) | Target::Object(_) | Target::Test => Ok(address),
         }
     }
 }

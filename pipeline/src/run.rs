@@ -64,6 +64,10 @@ impl Ready {
         Self::check(camera.clone(), &runner.classes, &runner.options)
     }
 
+    pub(crate) fn address(&self) -> &Address {
+        &self.address
+    }
+
     /// Whether what is not read now is missed.
     pub(crate) fn is_live(&self) -> bool {
         Manner::of(&self.address, self.stream.play).live

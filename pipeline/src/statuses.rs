@@ -138,7 +138,8 @@ impl Statuses {
         loop {
             // Before, since its report may come before `send` returns.
             self.metrics.under_way(1);
-            let sent = self.producer().send(&self.topic, status.key(), &payload, Status::SCHEMA, on_delivery);
+            let sent =
+                self.producer().send(&self.topic, &status.key(), &payload, Status::SCHEMA, on_delivery);
             let Err(refused) = sent else { return true };
             self.metrics.under_way(-1);
             match refused.error {

@@ -55,7 +55,7 @@ impl Manner {
         match address.kind() {
             Kind::Rtsp => Self { live: true, repeats: false, watched: true },
             Kind::Test => Self { live: true, repeats: false, watched: false },
-            Kind::Http | Kind::File => {
+            Kind::Http | Kind::Object | Kind::File => {
                 let repeats = play == Some(Play::Loop);
                 Self { live: repeats, repeats, watched: false }
             }

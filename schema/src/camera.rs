@@ -12,7 +12,7 @@ use crate::{Anchor, Credentials, Message, Point, decimals, split_credentials};
 mod load;
 mod polygon;
 mod read;
-mod validate;
+pub(crate) mod validate;
 pub use validate::CameraError;
 
 /// A camera. Reading one takes user and password out of its uris and into `credentials`.
@@ -336,7 +336,7 @@ impl JsonSchema for CameraSchema {
     }
 }
 
-fn dns_label(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+pub(crate) fn dns_label(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
     schemars::json_schema!({"type": "string", "pattern": "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"})
 }
 
@@ -352,7 +352,7 @@ fn default_latency() -> u32 {
     200
 }
 
-fn default_pool() -> String {
+pub(crate) fn default_pool() -> String {
     "default".to_owned()
 }
 

@@ -1,5 +1,7 @@
 //! `checkpoint/1`: how far a consumer has come, and what it knows there.
 
+use std::borrow::Cow;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -30,7 +32,7 @@ pub struct Checkpoint {
 impl Message for Checkpoint {
     const SCHEMA: &'static str = "checkpoint/1";
 
-    fn key(&self) -> &str {
-        &self.of
+    fn key(&self) -> Cow<'_, str> {
+        Cow::Borrowed(&self.of)
     }
 }

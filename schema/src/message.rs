@@ -1,5 +1,7 @@
 //! What all messages have in common.
 
+use std::borrow::Cow;
+
 use serde::Serialize;
 
 /// A message: it names its schema, first among its fields and in the header `sightline-schema`, and has a key: the id of
@@ -9,7 +11,7 @@ pub trait Message: Serialize {
     const SCHEMA: &'static str;
 
     /// The key of the Kafka record.
-    fn key(&self) -> &str;
+    fn key(&self) -> Cow<'_, str>;
 }
 
 /// `message!(Type, "name/1", key field)`: the trait, and `Type::schema_name()` for who does not import it.
@@ -18,8 +20,8 @@ macro_rules! message {
         impl crate::Message for $type {
             const SCHEMA: &'static str = $schema;
 
-            fn key(&self) -> &str {
-                &self.$key
+            fn key(&self) -> std::borrow::Cow<'_, str> {
+                std::borrow::Cow::Borrowed(&self.$key)
             }
         }
 

@@ -194,6 +194,8 @@ pub enum ErrorCode {
     Rejected,
     /// The uri is not allowed here.
     ForbiddenUri,
+    /// The settings can't be used, or do not fit the model.
+    SettingsInvalid,
     /// The named secret is not there.
     SecretMissing,
     /// The model is not there.
@@ -205,7 +207,7 @@ pub enum ErrorCode {
 }
 
 impl ErrorCode {
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::AuthFailed,
         Self::NotFound,
         Self::Unreachable,
@@ -219,6 +221,7 @@ impl ErrorCode {
         Self::Corrupt,
         Self::Rejected,
         Self::ForbiddenUri,
+        Self::SettingsInvalid,
         Self::SecretMissing,
         Self::ModelMissing,
         Self::DeviceLost,
@@ -240,6 +243,7 @@ impl ErrorCode {
             Self::Corrupt => "corrupt",
             Self::Rejected => "rejected",
             Self::ForbiddenUri => "forbidden_uri",
+            Self::SettingsInvalid => "settings_invalid",
             Self::SecretMissing => "secret_missing",
             Self::ModelMissing => "model_missing",
             Self::DeviceLost => "device_lost",
@@ -269,6 +273,7 @@ impl ErrorCode {
                 "Close other sessions on the camera, raise how many it allows, or use the other transport."
             }
             Self::ForbiddenUri => "Use an address that the operator of Sightline has allowed.",
+            Self::SettingsInvalid => "Correct the setting that the message names, and add it again.",
             Self::SecretMissing => "Create the secret that the camera names, or correct its name.",
             Self::ModelMissing => "Put the model where the pipeline looks for it, or correct its name.",
             Self::DeviceLost => "Check the GPU and its driver on the machine that runs the pipeline.",

@@ -109,6 +109,26 @@ impl Topics {
         format!("{}checkpoints", self.prefix)
     }
 
+    /// `job/1`: the queue of a pool. Never written in a transaction: its markers would read as lag for ever.
+    pub fn jobs(&self, pool: &str) -> String {
+        format!("{}jobs.{pool}", self.prefix)
+    }
+
+    /// `job-status/1`, the latest per job, and `job-cancel/1`.
+    pub fn job_status(&self) -> String {
+        format!("{}job-status", self.prefix)
+    }
+
+    /// The consumer group of a pool's workers.
+    pub fn jobs_group(&self, pool: &str) -> String {
+        format!("{}sightline-jobs-{pool}", self.prefix)
+    }
+
+    /// The transactional id by which one process works off jobs.
+    pub fn worker_writer(&self, process: &str) -> String {
+        format!("{}worker-{process}", self.prefix)
+    }
+
     /// The transactional id by which bases are written.
     pub fn base_writer(&self) -> String {
         format!("{}base", self.prefix)
@@ -124,7 +144,7 @@ impl Topics {
         format!("{}{consumer}-{process}", self.prefix)
     }
 
-    /// All topics, as `topics apply` makes them, for pipelines of these pools.
+    /// All topics, as `topics apply` makes them, for pipelines and workers of these pools.
     pub fn wanted(&self, partitions: i32, pools: &[&str]) -> Vec<TopicSpec> {
         let compacted =
             |name| TopicSpec { name, partitions, config: vec![("cleanup.policy", "compact".into())] };
@@ -138,6 +158,7 @@ impl Topics {
             compacted(self.placements()),
             compacted(self.pods()),
             compacted(self.camera_status()),
+            compacted(self.job_status()),
             compacted(self.checkpoints()),
             kept(self.events(), partitions, 7),
             kept(self.detections(), partitions, 1),
@@ -145,6 +166,7 @@ impl Topics {
             kept(self.dead_letter(), 1, 14),
         ];
         topics.extend(pools.iter().map(|pool| kept(self.slots(pool), partitions, 1)));
+        topics.extend(pools.iter().map(|pool| kept(self.jobs(pool), partitions, 7)));
         topics
     }
 }
@@ -158,11 +180,13 @@ mod tests {
         let names = |topics: &Topics| {
             topics.wanted(4, &["default"]).into_iter().map(|topic| topic.name).collect::<Vec<_>>().join(" ")
         };
-        let bare = "cameras placements pods camera-status checkpoints events detections audit dead-letter slots.default";
+        let bare = "cameras placements pods camera-status job-status checkpoints events detections audit dead-letter \
+                    slots.default jobs.default";
         assert_eq!(names(&Topics::new("")), bare);
         let prefixed: Vec<_> = bare.split(' ').map(|name| format!("sightline.{name}")).collect();
         assert_eq!(names(&Topics::default()), prefixed.join(" "));
         assert_eq!(Topics::new("a.").pipeline_group("gpu"), "a.sightline-pipeline-gpu");
+        assert_eq!(Topics::new("a.").jobs_group("gpu"), "a.sightline-jobs-gpu");
     }
 
     #[test]

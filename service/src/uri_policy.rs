@@ -10,6 +10,9 @@ use std::str::FromStr;
 
 use sightline_schema::split_credentials;
 
+use crate::bucket_uri::BucketUri;
+use crate::percent;
+
 /// Addresses with a common beginning: `10.0.0.0/8`, `fd00::/8`, or a single one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Network {
@@ -78,6 +81,8 @@ pub enum Target {
     Address(IpAddr),
     /// A file under an allowed root.
     File(PathBuf),
+    /// An object of an allowed bucket, or those whose keys begin so.
+    Object(BucketUri),
     /// A pattern made here.
     Test,
 }
@@ -87,31 +92,56 @@ pub enum Target {
 pub struct UriPolicy {
     networks: Vec<Network>,
     file_roots: Vec<PathBuf>,
+    buckets: Buckets,
+}
+
+/// Which objects are allowed. Credentials of a pod may reach further than its users should.
+#[derive(Clone, Debug)]
+enum Buckets {
+    Named(Vec<BucketUri>),
+    All,
+}
+
+impl Default for Buckets {
+    fn default() -> Self {
+        Self::Named(Vec::new())
+    }
 }
 
 impl UriPolicy {
     /// `networks` are allowed whatever they are; files lie under `file_roots` or nowhere.
     pub fn new(networks: Vec<Network>, file_roots: Vec<PathBuf>) -> Self {
         let file_roots = file_roots.iter().map(|root| lexical(root)).collect();
-        Self { networks, file_roots }
+        Self { networks, file_roots, buckets: Buckets::default() }
+    }
+
+    /// Objects lie in these buckets, or below these prefixes of buckets, or nowhere.
+    #[must_use]
+    pub fn with_buckets(self, buckets: Vec<BucketUri>) -> Self {
+        Self { buckets: Buckets::Named(buckets), ..self }
     }
 
     /// Everything is allowed: for whoever runs it all for himself.
     pub fn lax() -> Self {
         let all = |address| Network { address, prefix: 0 };
         let networks = vec![all(IpAddr::V4(Ipv4Addr::UNSPECIFIED)), all(IpAddr::V6(Ipv6Addr::UNSPECIFIED))];
-        Self { networks, file_roots: vec![PathBuf::from("/")] }
+        Self { networks, file_roots: vec![PathBuf::from("/")], buckets: Buckets::All }
     }
 
     /// Looks at the uri alone; asks nobody and touches no file.
     pub fn check(&self, uri: &str) -> Result<Target, Forbidden> {
+        if let Some(object) = BucketUri::parse(uri) {
+            return self.check_object(
+                object.or_else(|error| forbid("it is no address of an object", error.to_string()))?,
+            );
+        }
         let (uri, _) = split_credentials(uri);
         let Some((scheme, rest)) = uri.split_once("://") else {
             return self.check_file(Path::new(&uri));
         };
         match scheme.to_ascii_lowercase().as_str() {
             "test" => Ok(Target::Test),
-            "file" => self.check_file(Path::new(&percent_decoded(rest))),
+            "file" => self.check_file(Path::new(&percent::decoded(rest))),
             "rtsp" | "rtsps" | "http" | "https" => match host(rest)? {
                 Host::Address(address) => {
                     self.check_address(address)?;
@@ -121,7 +151,7 @@ impl UriPolicy {
             },
             other => forbid(
                 format!("the scheme {other}:// is not allowed"),
-                "use rtsp, rtsps, http, https, file or test",
+                "use rtsp, rtsps, http, https, file, s3, gs, az or test",
             ),
         }
     }
@@ -134,7 +164,7 @@ impl UriPolicy {
             return Ok(());
         }
         forbid(
-            format!("{address} is {kind} address, which cameras may not have here"),
+            format!("{address} is {kind} address, which is not allowed here"),
             "use the camera's own address, or let whoever runs Sightline allow it with --allow-network",
         )
     }
@@ -148,7 +178,7 @@ impl UriPolicy {
     ) -> Result<(), Forbidden> {
         match self.check(uri)? {
             Target::Name(name) => self.check_addresses(&name, &resolve(&name).unwrap_or_default()),
-            Target::Address(_) | Target::File(_) | Target::Test => Ok(()),
+            Target::Address(_) | Target::File(_) | Target::Object(_) | Target::Test => Ok(()),
         }
     }
 
@@ -165,7 +195,7 @@ impl UriPolicy {
     fn check_file(&self, path: &Path) -> Result<Target, Forbidden> {
         if self.file_roots.is_empty() {
             return forbid(
-                "files are not allowed as cameras here",
+                "files are not allowed here",
                 "use a stream, or let whoever runs Sightline allow a folder with --allow-file-root",
             );
         }
@@ -182,6 +212,23 @@ impl UriPolicy {
         forbid(
             "the file lies outside the folders that are allowed",
             "put it there, or let whoever runs Sightline allow its folder with --allow-file-root",
+        )
+    }
+
+    fn check_object(&self, object: BucketUri) -> Result<Target, Forbidden> {
+        let is_allowed = match &self.buckets {
+            Buckets::All => true,
+            Buckets::Named(buckets) => buckets.iter().any(|bucket| object.is_below(bucket)),
+        };
+        if is_allowed {
+            return Ok(Target::Object(object));
+        }
+        forbid(
+            format!("{object} lies outside the buckets that are allowed"),
+            format!(
+                "put it there, or let whoever runs Sightline allow it with --allow-bucket {}",
+                object.bucket()
+            ),
         )
     }
 
@@ -283,22 +330,6 @@ fn lexical(path: &Path) -> PathBuf {
         }
     }
     clean
-}
-
-fn percent_decoded(text: &str) -> String {
-    let bytes = text.as_bytes();
-    let hex = |at: usize| bytes.get(at).and_then(|byte| char::from(*byte).to_digit(16));
-    let (mut decoded, mut i) = (Vec::with_capacity(bytes.len()), 0);
-    while i < bytes.len() {
-        if let (b'%', Some(high), Some(low)) = (bytes[i], hex(i + 1), hex(i + 2)) {
-            decoded.push((high * 16 + low) as u8);
-            i += 3;
-        } else {
-            decoded.push(bytes[i]);
-            i += 1;
-        }
-    }
-    String::from_utf8_lossy(&decoded).into_owned()
 }
 
 #[cfg(test)]

@@ -140,3 +140,19 @@ fn a_link_out_of_a_root_is_found() {
     policy.check_found(&root.join("not-there.mp4")).unwrap();
     assert!(policy.check_found(&root.join("link.mp4")).unwrap_err().reason.contains("a link out"));
 }
+
+#[test]
+fn objects_lie_in_buckets_that_are_allowed() {
+    let allowed = ["s3://clips/2026", "gs://yard"].map(|bucket| bucket.parse().unwrap());
+    let policy = policy(&[], &[]).with_buckets(allowed.to_vec());
+    for good in ["s3://clips/2026/gate.mp4", "S3://clips/2026/", "gs://yard/a/b.mp4", "gs://yard"] {
+        assert!(matches!(policy.check(good), Ok(Target::Object(_))), "{good}");
+    }
+    for bad in ["s3://clips/2027/gate.mp4", "s3://clips/20261.mp4", "az://yard/a", "s3://clips/2026/../a"] {
+        let error = policy.check(bad).unwrap_err().to_string();
+        assert!(error.contains("--allow-bucket") || error.contains(".."), "{bad}: {error}");
+    }
+    let error = policy.check("s3://key:secret@clips/2026/a").unwrap_err().to_string();
+    assert!(error.contains("environment") && !error.contains("secret"), "{error}");
+    UriPolicy::lax().check("s3://any/a").unwrap();
+}

@@ -82,7 +82,7 @@ impl Process {
 }
 
 /// A name that no other process has, so that none fences another: the group does.
-fn process() -> String {
+pub(crate) fn process() -> String {
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     format!("{}-{}-{:x}", host.trim(), std::process::id(), since.as_micros())

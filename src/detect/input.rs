@@ -80,7 +80,7 @@ impl Input {
                         .map_err(|e| named(e.to_string()));
                 }
             }
-            Kind::Rtsp | Kind::Test => {}
+            Kind::Rtsp | Kind::Object | Kind::Test => {}
         }
         let units = shared_access_units();
         let options = GstOptions {

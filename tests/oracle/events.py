@@ -156,6 +156,9 @@ class Camera:
         # The partition's time at its last record that was not late.
         self.heard = None
 
+    def is_job(self):
+        return self.id.startswith("job-")
+
     # What counts as seen
 
     def take(self, record, timestamp, is_early):
@@ -164,6 +167,9 @@ class Camera:
         if self.epoch is not None and epoch < self.epoch:
             return "late"
         if self.epoch is None or epoch > self.epoch:
+            if self.is_job() and self.epoch is not None:
+                note("job: begun anew" + (", with tracks" if self.tracks else ""))
+                self.__init__(self.id)
             self.epoch, self.down_at = epoch, None
         return getattr(self, "take_" + record["schema"].split("/")[0])(record, timestamp, is_early)
 
@@ -375,7 +381,7 @@ class Camera:
 
     def go_down(self, why, **error):
         self.down_at = None
-        if self.last and not self.is_down:
+        if self.last and not self.is_down and not self.is_job():
             note("down: " + why)
             self.end(self.tracks)
             self.is_down = True
@@ -396,15 +402,16 @@ class Camera:
 
     def take_stream(self, record, timestamp, is_early):
         at = millis(record["at"])
-        is_the_end = record["state"] == "ended" and record.get("complete", False)
-        self.tell(at, is_the_end)
-        if is_the_end and self.id.startswith("job-") and self.last:
+        is_whole = record["state"] == "ended" and record.get("complete", False)
+        is_the_end = record["state"] == "ended" and self.is_job()
+        self.tell(at, is_whole or is_the_end)
+        if is_whole and self.is_job() and self.last:
             self.give("job_done", self.last)
         if record["state"] == "ended":
-            if self.down_at is None:
+            if self.down_at is None and not self.is_job():
                 self.down_at = timestamp + DOWN_MS
         elif self.taken_up is None and self.spec is not None:
-            is_early = is_early or self.has_missed
+            is_early = (is_early and not self.is_job()) or self.has_missed
             self.taken_up = {"state": record["state"], "at": at, "is_early": is_early}
             note("taken up: " + record["state"])
 

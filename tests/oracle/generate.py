@@ -37,7 +37,7 @@ class CameraRun:
         self.late_by = rng.choice([0, 0, 150, 400])
         self.skew = rng.choice([0, 0, 0, -2_500, 1_300])
         # On the camera's clock, which may be another than the partition's.
-        self.now = begin - self.skew - self.late_by
+        self.now = self.begin = begin - self.skew - self.late_by
         self.step = rng.choice([100, 200, 200, 333, 500, 1000])
         self.size = rng.choice(SIZES)
         self.settings = settings(rng)
@@ -174,7 +174,11 @@ class CameraRun:
         before, seq = self.epoch, self.seq
         if self.chance(0.4):
             self.stream("ended", complete=False)
-        self.pass_time(self.rng.choice([0, 0, 100, 200, 200, 500, 900, 1_500, 2_400, 11_000]))
+        if self.id.startswith("job-") and self.chance(0.7):
+            # An attempt at a recording begins where the one before it began.
+            self.begin_again()
+        else:
+            self.pass_time(self.rng.choice([0, 0, 100, 200, 200, 500, 900, 1_500, 2_400, 11_000]))
         self.begin_epoch()
         if self.chance(0.2):
             self.settings = edited(self.rng, self.settings)
@@ -193,6 +197,13 @@ class CameraRun:
                 self.add("stream/1", epoch=before, state="ended", clock="ntp", at=time(self.now), complete=False)
             else:
                 self.frame()
+
+    def begin_again(self):
+        back = self.rng.choice([self.now - self.begin, self.now - self.begin, self.step, 700])
+        self.now -= back
+        self.last_at = self.now
+        # When a result is ready goes on.
+        self.skew += back
 
     def pass_time(self, ms):
         self.now += ms

@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
+use sightline_service::objects::Meta;
 use sightline_service::shutdown::Shutdown;
 
 use super::metrics::Archived;
 use super::names::is_ours;
 use super::rows::Kind;
-use super::store::{Found, Store, StoreFault};
+use super::store::{Store, StoreFault};
 
 /// Looked at this often.
 const EVERY: Duration = Duration::from_secs(600);
@@ -29,11 +30,11 @@ impl Keep {
     }
 
     /// Which of these go.
-    fn too_many(&self, mut found: Vec<Found>, now: SystemTime) -> Vec<Found> {
-        found.sort_by(|a, b| (a.written, &a.path).cmp(&(b.written, &b.path)));
+    fn too_many(&self, mut found: Vec<Meta>, now: SystemTime) -> Vec<Meta> {
+        found.sort_by(|a, b| (a.modified, &a.path).cmp(&(b.modified, &b.path)));
         let mut bytes: u64 = found.iter().map(|file| file.bytes).sum();
-        let goes = |file: &Found| {
-            let age = now.duration_since(file.written).unwrap_or_default();
+        let goes = |file: &Meta| {
+            let age = now.duration_since(file.modified).unwrap_or_default();
             let goes = self.age.is_some_and(|most| age > most) || self.bytes.is_some_and(|most| bytes > most);
             bytes -= if goes { file.bytes } else { 0 };
             goes
@@ -71,9 +72,9 @@ impl Keeper {
                 continue;
             }
             if let Err(fault) = runtime.block_on(self.once(now)) {
-                self.counted.failed(fault.reason);
+                self.counted.failed(fault.reason());
                 tracing::warn!(
-                    reason = fault.reason.as_str(),
+                    reason = fault.reason().as_str(),
                     "files that are too old stay for now: {fault}"
                 );
             }
@@ -102,10 +103,10 @@ mod tests {
 
     const DAY: Duration = Duration::from_secs(86_400);
 
-    fn found() -> Vec<Found> {
+    fn found() -> Vec<Meta> {
         let at = |days: u32| SystemTime::UNIX_EPOCH + DAY * days;
         [("c", 3), ("a", 1), ("d", 4), ("b", 2)]
-            .map(|(path, day)| Found { path: path.to_owned(), bytes: 100, written: at(day) })
+            .map(|(path, day)| Meta { path: path.to_owned(), bytes: 100, modified: at(day), etag: None })
             .into()
     }
 

@@ -6,9 +6,12 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
+use sightline_service::objects::Reason;
 
 use super::rows::{Content, Kind};
-use super::store::Reason;
+
+/// Why a file may not be written.
+const WRITING: [Reason; 5] = [Reason::Refused, Reason::Missing, Reason::Full, Reason::Away, Reason::Other];
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Of {
@@ -59,7 +62,7 @@ impl Archived {
                 drop(archived.records.get_or_create(&As { topic, r#as }));
             }
         }
-        for reason in Reason::ALL {
+        for reason in WRITING {
             drop(archived.failures.get_or_create(&Why { reason: reason.as_str() }));
         }
         let registry = registry.sub_registry_with_prefix("sightline_archive");

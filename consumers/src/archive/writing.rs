@@ -158,7 +158,7 @@ impl Writing {
                 self.options.health.set(self.options.part, Condition::NotReady(fault.to_string()));
                 tracing::warn!(
                     topic = self.options.topic,
-                    reason = fault.reason.as_str(),
+                    reason = fault.reason().as_str(),
                     batches = self.pending.len(),
                     "not archived yet, again in {:.1} s: {fault}",
                     pause.as_secs_f64()
@@ -186,7 +186,7 @@ impl Writing {
                 self.is_proven = true;
                 tracing::info!(topic, to = store.shown(), "archiving");
             }
-            Some(fault) => counted.failed(fault.reason),
+            Some(fault) => counted.failed(fault.reason()),
         }
         fault
     }
@@ -216,7 +216,7 @@ impl Writing {
             match done {
                 Ok((batch, path)) => pending[batch].files.retain(|file| file.path != path),
                 Err(error) => {
-                    counted.failed(error.reason);
+                    counted.failed(error.reason());
                     fault = Some(error);
                 }
             }

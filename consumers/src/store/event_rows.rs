@@ -13,7 +13,7 @@ pub(super) struct EventRow {
     pub(super) event: Event,
     /// Partition and offset of its record.
     pub(super) place: (i32, i64),
-    epoch: i64,
+    pub(super) epoch: i64,
     seq: i64,
     generation: i64,
     labels: String,

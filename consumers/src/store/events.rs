@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use sightline_schema::{Event, Message as _, Topics};
+use sightline_schema::{Event, EventType, Message as _, Topics};
+use sightline_service::database::DatabaseFault;
 use sightline_service::kafka::{Batch, DeadLetters, KafkaSettings, Partition, Reader, Record, Tailed};
 
 use super::event_rows::{EventRow, EventRows};
+use super::job_rows::DoneRows;
 use super::track_rows::{TrackRow, TrackRows};
 use super::writer::RowWriter;
 use crate::runner::{Metrics, PassedOver, Work, WorkError};
@@ -26,6 +28,8 @@ pub struct StoreEvents {
     /// The first offset not taken, of partitions that were read since they were assigned.
     next: BTreeMap<Partition, i64>,
     events: Vec<EventRow>,
+    /// Those that say that a job is whole: behind all others, since older attempts' rows go with them.
+    done: Vec<EventRow>,
     tracks: Vec<TrackRow>,
     /// Since the first that is not committed.
     since: Option<Instant>,
@@ -45,6 +49,7 @@ impl StoreEvents {
             metrics,
             next: BTreeMap::new(),
             events: Vec::new(),
+            done: Vec::new(),
             tracks: Vec::new(),
             since: None,
         })
@@ -61,7 +66,10 @@ impl StoreEvents {
         });
         match rows {
             Ok((track, event)) => {
-                self.events.push(event);
+                match event.event.kind {
+                    EventType::JobDone => self.done.push(event),
+                    _ => self.events.push(event),
+                }
                 self.tracks.extend(track);
             }
             Err(why) => {
@@ -89,7 +97,8 @@ impl Work for StoreEvents {
     }
 
     fn is_due(&self) -> bool {
-        self.events.len() >= ROWS || self.since.is_some_and(|since| since.elapsed() >= EVERY)
+        self.events.len() + self.done.len() >= ROWS
+            || self.since.is_some_and(|since| since.elapsed() >= EVERY)
     }
 
     fn commit(&mut self, reader: &Reader) -> Result<(), WorkError> {
@@ -97,16 +106,19 @@ impl Work for StoreEvents {
             return Ok(());
         }
         let Self { topic, writer, dead_letters, metrics, .. } = self;
-        writer.write::<EventRows>(&mut self.events, reader, |row, fault| {
+        let mut refused = |row: &EventRow, fault: &DatabaseFault| {
             let value = serde_json::to_vec(&row.event).unwrap_or_default();
             let record =
                 Tailed::bare(topic, row.place, None, Some(row.event.camera.as_bytes()), Some(&value));
             dead_letters.send(&record, &fault.to_string());
             metrics.passed_over(PassedOver::Unreadable);
-        })?;
+        };
+        writer.write::<EventRows>(&mut self.events, reader, &mut refused)?;
         writer.write::<TrackRows>(&mut self.tracks, reader, |_, _| {})?;
+        writer.write::<DoneRows>(&mut self.done, reader, &mut refused)?;
         dead_letters.wait()?;
         self.events.clear();
+        self.done.clear();
         self.tracks.clear();
         self.since = None;
         match reader.commit(self.next.iter().map(|(partition, next)| (partition, *next))) {

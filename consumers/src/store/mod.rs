@@ -6,6 +6,7 @@
 
 mod event_rows;
 mod events;
+mod job_rows;
 mod keep;
 mod metrics;
 mod migrate;

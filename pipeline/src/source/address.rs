@@ -13,6 +13,8 @@ pub enum Kind {
     Rtsp,
     /// `http://`, `https://`: a file or a playlist on a server.
     Http,
+    /// `s3://`, `gs://`, `az://`: an object, read by ranges.
+    Object,
     /// A local file.
     File,
     /// `test://PATTERN[?frames=N&fps=F&size=WxH]`: a pattern made here.
@@ -22,9 +24,13 @@ pub enum Kind {
 /// Why an address can't be used.
 #[derive(Debug, thiserror::Error)]
 pub enum AddressError {
-    #[error("{0}: not an address; give a file, rtsp://, rtsps://, http(s)://, file:// or test://")]
+    #[error(
+        "{0}: not an address; give a file, rtsp://, rtsps://, http(s)://, s3://, gs://, az://, file:// or test://"
+    )]
     NotAnAddress(String),
-    #[error("{address}: the scheme {scheme}:// is not known; use rtsp, rtsps, http, https, file or test")]
+    #[error(
+        "{address}: the scheme {scheme}:// is not known; use rtsp, rtsps, http, https, s3, gs, az, file or test"
+    )]
     UnknownScheme { address: String, scheme: String },
 }
 
@@ -49,6 +55,7 @@ impl Address {
         let kind = match scheme.to_ascii_lowercase().as_str() {
             "rtsp" | "rtsps" => Kind::Rtsp,
             "http" | "https" => Kind::Http,
+            "s3" | "gs" | "az" => Kind::Object,
             "file" => Kind::File,
             "test" => Kind::Test,
             _ => {

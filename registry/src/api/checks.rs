@@ -76,6 +76,11 @@ impl Resolved {
                 let addresses = self.0.get(&name).map(Vec::as_slice).unwrap_or_default();
                 app.parts.policy.check_addresses(&name, addresses)
             }
+            // Nobody plays an object as a camera.
+            Target::Object(_) => Err(Forbidden {
+                reason: "objects of a bucket are no cameras".to_owned(),
+                next_step: "add it as a job, by sightline job add or POST /v1/jobs".to_owned(),
+            }),
             Target::Address(_) | Target::File(_) | Target::Test => Ok(()),
         }
     }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use thiserror::Error;
 
 use super::polygon::crossing;
-use super::{Camera, CameraFile, DetectSettings, Play, Role, Sampling, StreamSpec};
+use super::{Camera, CameraFile, DetectSettings, Line, Mask, Play, Role, Sampling, StreamSpec, Zone};
 use crate::{Credentials, Point, split_credentials};
 
 /// A setting that can't be used: of which camera, which field, why, and what to write instead.
@@ -21,21 +21,25 @@ pub struct CameraError {
 
 /// Names and the like, bytes.
 const MAX_NAME: usize = 256;
-const MAX_URI: usize = 2048;
+pub(crate) const MAX_URI: usize = 2048;
 const MAX_POINTS: usize = 256;
 const MAX_LABELS: usize = 64;
 const MAX_LATENCY_MS: u32 = 60_000;
 
 /// A finding that does not know its camera yet.
-struct Finding {
-    field: String,
-    reason: String,
-    next_step: String,
+pub(crate) struct Finding {
+    pub(crate) field: String,
+    pub(crate) reason: String,
+    pub(crate) next_step: String,
 }
 
-type Check = Result<(), Finding>;
+pub(crate) type Check = Result<(), Finding>;
 
-fn refuse(field: impl Into<String>, reason: impl Into<String>, next_step: impl Into<String>) -> Check {
+pub(crate) fn refuse(
+    field: impl Into<String>,
+    reason: impl Into<String>,
+    next_step: impl Into<String>,
+) -> Check {
     Err(Finding { field: field.into(), reason: reason.into(), next_step: next_step.into() })
 }
 
@@ -73,38 +77,8 @@ impl Camera {
         self.credentials_agree()?;
         check_credentials(self.credentials.as_ref())?;
         check_labels(&self.labels)?;
-        check_sampling(self.sampling)?;
-        check_detect(&self.detect)?;
-        for (list, masks) in [("masks", &self.masks), ("privacy", &self.privacy)] {
-            unique_ids(list, masks.iter().map(|mask| mask.id.as_str()))?;
-            for (i, mask) in masks.iter().enumerate() {
-                polygon(&format!("{list}[{i}].polygon"), &mask.polygon)?;
-            }
-        }
-        unique_ids("zones", self.zones.iter().map(|zone| zone.id.as_str()))?;
-        for (i, zone) in self.zones.iter().enumerate() {
-            short(&format!("zones[{i}].name"), &zone.name, MAX_NAME)?;
-            class_names(&format!("zones[{i}].classes"), &zone.classes)?;
-            polygon(&format!("zones[{i}].polygon"), &zone.polygon)?;
-            if zone.dwell_s.is_some_and(|seconds| !(seconds.is_finite() && seconds > 0.0)) {
-                return refuse(
-                    format!("zones[{i}].dwell_s"),
-                    "is not above 0",
-                    "give seconds, or leave it out",
-                );
-            }
-        }
-        unique_ids("lines", self.lines.iter().map(|line| line.id.as_str()))?;
-        for (i, line) in self.lines.iter().enumerate() {
-            short(&format!("lines[{i}].name"), &line.name, MAX_NAME)?;
-            class_names(&format!("lines[{i}].classes"), &line.classes)?;
-            inside_frame(&format!("lines[{i}].from"), line.from)?;
-            inside_frame(&format!("lines[{i}].to"), line.to)?;
-            if line.from == line.to {
-                return refuse(format!("lines[{i}]"), "begins where it ends", "give two different points");
-            }
-        }
-        Ok(())
+        let Self { sampling, detect, masks, privacy, zones, lines, .. } = self;
+        Sight { sampling: *sampling, detect, masks, privacy, zones, lines }.check()
     }
 
     fn check_streams(&self) -> Check {
@@ -141,6 +115,53 @@ impl Camera {
                     );
                 }
                 _ => known = Some(found),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What is looked for in a picture, and where: of a camera, or of a job.
+pub(crate) struct Sight<'a> {
+    pub(crate) sampling: Sampling,
+    pub(crate) detect: &'a DetectSettings,
+    pub(crate) masks: &'a [Mask],
+    pub(crate) privacy: &'a [Mask],
+    pub(crate) zones: &'a [Zone],
+    pub(crate) lines: &'a [Line],
+}
+
+impl Sight<'_> {
+    pub(crate) fn check(&self) -> Check {
+        check_sampling(self.sampling)?;
+        check_detect(self.detect)?;
+        for (list, masks) in [("masks", self.masks), ("privacy", self.privacy)] {
+            unique_ids(list, masks.iter().map(|mask| mask.id.as_str()))?;
+            for (i, mask) in masks.iter().enumerate() {
+                polygon(&format!("{list}[{i}].polygon"), &mask.polygon)?;
+            }
+        }
+        unique_ids("zones", self.zones.iter().map(|zone| zone.id.as_str()))?;
+        for (i, zone) in self.zones.iter().enumerate() {
+            short(&format!("zones[{i}].name"), &zone.name, MAX_NAME)?;
+            class_names(&format!("zones[{i}].classes"), &zone.classes)?;
+            polygon(&format!("zones[{i}].polygon"), &zone.polygon)?;
+            if zone.dwell_s.is_some_and(|seconds| !(seconds.is_finite() && seconds > 0.0)) {
+                return refuse(
+                    format!("zones[{i}].dwell_s"),
+                    "is not above 0",
+                    "give seconds, or leave it out",
+                );
+            }
+        }
+        unique_ids("lines", self.lines.iter().map(|line| line.id.as_str()))?;
+        for (i, line) in self.lines.iter().enumerate() {
+            short(&format!("lines[{i}].name"), &line.name, MAX_NAME)?;
+            class_names(&format!("lines[{i}].classes"), &line.classes)?;
+            inside_frame(&format!("lines[{i}].from"), line.from)?;
+            inside_frame(&format!("lines[{i}].to"), line.to)?;
+            if line.from == line.to {
+                return refuse(format!("lines[{i}]"), "begins where it ends", "give two different points");
             }
         }
         Ok(())
@@ -213,7 +234,7 @@ fn check_detect(detect: &DetectSettings) -> Check {
 }
 
 /// RFC 1123: 1 to 63 of a-z, 0-9 and -, not first or last a -.
-fn dns_label(field: &str, label: &str) -> Check {
+pub(crate) fn dns_label(field: &str, label: &str) -> Check {
     let allowed =
         label.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
     if allowed && (1..=63).contains(&label.len()) && !label.starts_with('-') && !label.ends_with('-') {
@@ -294,7 +315,7 @@ fn class_names(field: &str, names: &[String]) -> Check {
     Ok(())
 }
 
-fn check_labels(labels: &BTreeMap<String, String>) -> Check {
+pub(crate) fn check_labels(labels: &BTreeMap<String, String>) -> Check {
     if labels.len() > MAX_LABELS {
         let reason = format!("{} are too many", labels.len());
         return refuse("labels", reason, format!("give at most {MAX_LABELS}"));
@@ -339,7 +360,7 @@ fn check_credentials(credentials: Option<&Credentials>) -> Check {
     }
 }
 
-fn short(field: &str, text: &str, most: usize) -> Check {
+pub(crate) fn short(field: &str, text: &str, most: usize) -> Check {
     if text.len() <= most {
         return Ok(());
     }

@@ -3,8 +3,8 @@
 use serde_json::{Map, Value, json};
 use sightline_schema::{
     Audit, Base, CONTENT_TYPE_JSON, Camera, Checkpoint, DEFAULT_PREFIX, Event, FrameResult, Gap,
-    HEADER_CONTENT_TYPE, HEADER_SCHEMA, Message, Placement, Pod, SpecRecord, Status, StreamRecord, Tick,
-    Topics,
+    HEADER_CONTENT_TYPE, HEADER_SCHEMA, Job, JobCancel, JobStatus, Message, Placement, Pod, SpecRecord,
+    Status, StreamRecord, Tick, Topics,
 };
 
 use crate::{check, docs_folder, file_name};
@@ -32,6 +32,9 @@ fn document() -> Value {
         message::<Audit>("Who changed what."),
         message::<Event>("Something that happened in front of a camera, or to it."),
         message::<Checkpoint>("How far a consumer has come with a camera, and what it knows there."),
+        message::<Job>("A recorded file that is to be worked off: one attempt at it."),
+        message::<JobStatus>("How a job fares: at each change, and every 5 s while it is worked at."),
+        message::<JobCancel>("Somebody wants a job no more."),
     ];
     let in_detections =
         [FrameResult::SCHEMA, SpecRecord::SCHEMA, StreamRecord::SCHEMA, Gap::SCHEMA, Tick::SCHEMA];
@@ -79,6 +82,16 @@ fn document() -> Value {
                 &topics.checkpoints(),
                 "What consumers know, on the partition whose number theirs has. Compacted.",
                 &[Checkpoint::SCHEMA],
+            ),
+            "jobs": channel(
+                &topics.jobs("default"),
+                "The queue of a pool: on any partition, worked off in order there. Kept 7 days.",
+                &[Job::SCHEMA],
+            ),
+            "job-status": channel(
+                &topics.job_status(),
+                "How each job fares, and which are wanted no more. Compacted: the latest per job stays.",
+                &[JobStatus::SCHEMA, JobCancel::SCHEMA, Base::SCHEMA],
             )
         },
         "operations": {
@@ -89,7 +102,9 @@ fn document() -> Value {
             "publishPlacements": {"action": "send", "channel": {"$ref": "#/channels/placements"}},
             "publishAudit": {"action": "send", "channel": {"$ref": "#/channels/audit"}},
             "publishEvents": {"action": "send", "channel": {"$ref": "#/channels/events"}},
-            "publishCheckpoints": {"action": "send", "channel": {"$ref": "#/channels/checkpoints"}}
+            "publishCheckpoints": {"action": "send", "channel": {"$ref": "#/channels/checkpoints"}},
+            "publishJobs": {"action": "send", "channel": {"$ref": "#/channels/jobs"}},
+            "publishJobStatus": {"action": "send", "channel": {"$ref": "#/channels/job-status"}}
         },
         "components": {"messages": Map::from_iter(messages)}
     })

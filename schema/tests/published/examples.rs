@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use sightline_schema::{
     Anchor, Audit, AuditAction, Base, BestSight, Box2d, Camera, CameraState, Checkpoint, Clock, Credentials,
     DetectSettings, DetectionRecord, Direction, ErrorCode, Event, EventType, FrameResult, Gap, GapAfter,
-    GapBefore, GapReason, LastResult, Line, Mask, ModelFacts, Placement, Pod, Point, Role, Sampling, Skipped,
-    SpecRecord, Status, StatusError, StreamRecord, StreamSpec, StreamState, Tick, Timestamp, TrackRef,
-    TrackState, VideoFacts, Zone,
+    GapBefore, GapReason, Job, JobCancel, JobProgress, JobSpec, JobState, JobStatus, LastResult, Line, Mask,
+    ModelFacts, Placement, Pod, Point, Role, Sampling, Skipped, SpecRecord, Status, StatusError,
+    StreamRecord, StreamSpec, StreamState, Tick, Timestamp, TrackRef, TrackState, VideoFacts, Zone,
 };
 
 fn at(text: &str) -> Timestamp {
@@ -311,4 +311,51 @@ pub(crate) fn checkpoint() -> Checkpoint {
         heard_at: Some(at("2026-11-23T18:40:12.191Z")),
         state: "AQID".into(),
     }
+}
+
+const JOB: &str = "job-1f0c9a62be4471d05e83";
+
+pub(crate) fn job() -> Job {
+    Job {
+        id: JOB.into(),
+        uri: "s3://footage/gate/20261123_184000.mp4".into(),
+        pool: "default".into(),
+        start: at("2026-11-23T18:40:00.000Z"),
+        spec: JobSpec { zones: vec![dock()], lines: vec![entrance()], ..JobSpec::default() },
+        labels: BTreeMap::from([("camera".to_owned(), "gate-3".to_owned())]),
+        attempt: 2,
+        not_before: Some(at("2026-11-24T08:00:10.000Z")),
+    }
+}
+
+pub(crate) fn job_status() -> JobStatus {
+    let (added, since) = (at("2026-11-24T07:58:00.000Z"), at("2026-11-24T08:00:12.450Z"));
+    JobStatus {
+        epoch: Some(512),
+        pod: Some("worker-1".into()),
+        progress: Some(JobProgress { at_s: 120.5, of_s: Some(600.0), frames: 3012 }),
+        ..JobStatus::of(&job(), JobState::Running, added, since)
+    }
+}
+
+/// The other ends: just added, and failed for good.
+pub(crate) fn more_job_statuses() -> [JobStatus; 2] {
+    let added = at("2026-11-24T07:58:00.000Z");
+    let bare =
+        Job { spec: JobSpec::default(), labels: BTreeMap::new(), attempt: 1, not_before: None, ..job() };
+    let failed = JobStatus {
+        error: Some(StatusError {
+            code: ErrorCode::NoVideo,
+            message: "s3://footage/gate/20261123_184000.mp4 holds no video".into(),
+        }),
+        state: JobState::Failed,
+        attempt: 3,
+        progress: None,
+        ..job_status()
+    };
+    [JobStatus::of(&bare, JobState::Queued, added, added), failed]
+}
+
+pub(crate) fn job_cancel() -> JobCancel {
+    JobCancel { job: JOB.into(), at: at("2026-11-24T08:01:00.000Z"), who: "ops".into() }
 }

@@ -35,6 +35,9 @@ fn every_message_is_as_it_was() {
     check_golden(&examples::audit());
     check_golden(&examples::event());
     check_golden(&examples::checkpoint());
+    check_golden(&examples::job());
+    check_golden(&examples::job_status());
+    check_golden(&examples::job_cancel());
 }
 
 /// The document shows each message as the golden file has it, but broken into lines.
@@ -60,6 +63,9 @@ fn the_document_shows_the_golden_examples() {
         "audit-1",
         "event-1",
         "checkpoint-1",
+        "job-1",
+        "job-status-1",
+        "job-cancel-1",
     ] {
         let golden = fs::read_to_string(golden_folder().join(name).with_extension("json")).unwrap();
         let golden: Value = serde_json::from_str(&golden).unwrap();

@@ -7,8 +7,8 @@ use std::path::Path;
 use schemars::JsonSchema;
 use serde_json::{Map, Value};
 use sightline_schema::{
-    Audit, Base, Camera, Checkpoint, Event, FrameResult, Gap, Message, Placement, Pod, SpecRecord, Status,
-    StreamRecord, Tick,
+    Audit, Base, Camera, Checkpoint, Event, FrameResult, Gap, Job, JobCancel, JobStatus, Message, Placement,
+    Pod, SpecRecord, Status, StreamRecord, Tick,
 };
 
 use crate::schemas::message_schema;
@@ -44,6 +44,9 @@ fn all_fields() -> BTreeMap<&'static str, String> {
         of::<Event>(),
         of::<FrameResult>(),
         of::<Gap>(),
+        of::<Job>(),
+        of::<JobCancel>(),
+        of::<JobStatus>(),
         of::<Placement>(),
         of::<Pod>(),
         of::<SpecRecord>(),

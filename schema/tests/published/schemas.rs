@@ -83,6 +83,9 @@ fn the_schemas_are_those_of_the_types() {
     check_message(&[examples::audit()]);
     check_message(&[[examples::event()].as_slice(), &examples::more_events()].concat());
     check_message(&[examples::checkpoint()]);
+    check_message(&[examples::job()]);
+    check_message(&[[examples::job_status()].as_slice(), &examples::more_job_statuses()].concat());
+    check_message(&[examples::job_cancel()]);
     check_schema("cameras-file.json", &camera_file_schema());
 }
 

@@ -123,7 +123,19 @@ impl Producer {
         schema: &'static str,
         on_delivery: OnDelivery,
     ) -> Result<(), Refused> {
-        self.send_record(topic, key, payload, headers(schema, &[]), on_delivery)
+        self.send_record((topic, None), key, payload, headers(schema, &[]), on_delivery)
+    }
+
+    /// The same to a partition of the caller's choice, whatever the key.
+    pub fn send_to(
+        &self,
+        (topic, partition): (&str, i32),
+        key: &str,
+        payload: &[u8],
+        schema: &'static str,
+        on_delivery: OnDelivery,
+    ) -> Result<(), Refused> {
+        self.send_record((topic, Some(partition)), key, Some(payload), headers(schema, &[]), on_delivery)
     }
 
     /// The same with more headers.
@@ -135,12 +147,12 @@ impl Producer {
         (schema, more): (&'static str, &[(&str, &str)]),
         on_delivery: OnDelivery,
     ) -> Result<(), Refused> {
-        self.send_record(topic, key, Some(payload), headers(schema, more), on_delivery)
+        self.send_record((topic, None), key, Some(payload), headers(schema, more), on_delivery)
     }
 
     fn send_record(
         &self,
-        topic: &str,
+        (topic, partition): (&str, Option<i32>),
         key: &str,
         payload: Option<&[u8]>,
         headers: OwnedHeaders,
@@ -149,6 +161,7 @@ impl Producer {
         let mut record: BaseRecord<'_, str, [u8], _> =
             BaseRecord::with_opaque_to(topic, Box::new(Mutex::new(on_delivery))).key(key).headers(headers);
         record.payload = payload;
+        record.partition = partition;
         // Counted before: its report may come before `send` returns.
         self.in_flight.add();
         self.inner.send(record).map_err(|(error, record)| {

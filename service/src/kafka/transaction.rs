@@ -36,7 +36,7 @@ impl Write {
     /// A message under its key. Fails where it can't be written as JSON.
     pub fn of<M: Message>(topic: String, message: &M) -> Result<Self, serde_json::Error> {
         let value = Some(serde_json::to_vec(message)?);
-        Ok(Self { topic, key: message.key().to_owned(), value, schema: M::SCHEMA, partition: None })
+        Ok(Self { topic, key: message.key().into_owned(), value, schema: M::SCHEMA, partition: None })
     }
 
     pub fn tombstone(topic: String, key: impl Into<String>, schema: &'static str) -> Self {

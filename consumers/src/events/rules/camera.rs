@@ -1,6 +1,8 @@
 //! What is known of one camera, and what a record adds to it.
 
-use sightline_schema::{CameraState, Event, EventType, Gap, SpecRecord, StreamRecord, StreamState, Tick};
+use sightline_schema::{
+    CameraState, Event, EventType, Gap, Job, SpecRecord, StreamRecord, StreamState, Tick,
+};
 
 use super::emit::Emit;
 use super::geometry::{cuts, distance_to_border, distance_to_line, is_inside};
@@ -100,21 +102,25 @@ impl Camera {
                 if self.is_known {
                     self.taken_up.get_or_insert(match record.state {
                         StreamState::Running => TakenUp::Running(at),
-                        _ if is_early || self.has_missed => TakenUp::Early,
+                        // What came before an attempt at a recording goes on in none of its tracks.
+                        _ if self.has_missed || (is_early && !Job::is_id(id)) => TakenUp::Early,
                         _ => TakenUp::Whole,
                     });
                 }
                 self.pass(id, at, out);
             }
+            StreamState::Ended if Job::is_id(id) => {
+                self.end_all(id, out);
+                if let (Some(last), Some(true)) = (self.last, record.complete) {
+                    self.emit(id, out).camera(EventType::JobDone, last, None);
+                }
+            }
             StreamState::Ended => {
                 self.ended.get_or_insert(now);
-                if record.complete != Some(true) {
-                    self.pass(id, at, out);
-                } else {
+                if record.complete == Some(true) {
                     self.end_all(id, out);
-                    if let (Some(last), true) = (self.last, id.starts_with("job-")) {
-                        self.emit(id, out).camera(EventType::JobDone, last, None);
-                    }
+                } else {
+                    self.pass(id, at, out);
                 }
             }
         }
@@ -142,7 +148,8 @@ impl Camera {
     fn go_down(&mut self, id: &str, error: Option<sightline_schema::ErrorCode>, out: &mut Vec<Event>) {
         self.ended = None;
         let Some(last) = self.last else { return };
-        if !self.is_down {
+        // A recording is neither up nor down.
+        if !self.is_down && !Job::is_id(id) {
             self.end_all(id, out);
             self.is_down = true;
             self.emit(id, out).camera(EventType::CameraDown, last, error);

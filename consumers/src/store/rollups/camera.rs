@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use sightline_schema::StreamState;
+use sightline_schema::{Job, StreamState};
 
 use crate::codec::{Reader, StateError, Writer};
 use crate::partition::{CameraMemory, Place, Taken, Time, is_new};
@@ -180,7 +180,13 @@ impl CameraMemory for CameraRollups {
                     self.give(id, out);
                 }
             }
-            Seen::Stream(_) => self.ended = None,
+            Seen::Stream(stream) => {
+                self.ended = None;
+                // A recording is captured whenever it was; who reads its beginning reads all of it.
+                if stream.state == StreamState::Started && self.last.is_none() && Job::is_id(id) {
+                    self.since = Some(i64::MIN);
+                }
+            }
             Seen::Spec(_) => {}
         }
         Taken::Accepted

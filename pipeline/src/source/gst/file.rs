@@ -10,7 +10,8 @@ use gstreamer_app as gst_app;
 use sightline_schema::ErrorCode;
 
 use super::decoder::{Tap, is_video_decoder};
-use super::{GstOptions, guarded, lock, make};
+use super::object::{self, Closing};
+use super::{GstOptions, Kind, guarded, lock, make};
 
 /// The element's name.
 const FETCH: &str = "fetch";
@@ -20,13 +21,22 @@ pub(super) fn build(
     options: &GstOptions,
     sink: &gst_app::AppSink,
     tap: Tap,
+    closing: &Closing,
 ) -> Result<(), String> {
     let file = options.address.path();
-    let fetch = match &file {
-        Some(path) => gst::ElementFactory::make("filesrc").property("location", path),
-        None => gst::ElementFactory::make("urisourcebin").property("uri", options.address.uri()),
+    // Whether its one pad is there from the beginning.
+    let (fetch, is_direct) = match (&file, options.address.kind()) {
+        (Some(path), _) => {
+            let made = gst::ElementFactory::make("filesrc").property("location", path).name(FETCH).build();
+            (made.map_err(|error| error.to_string())?, true)
+        }
+        (None, Kind::Object) => (object::source(options, &tap, closing, FETCH)?, true),
+        (None, _) => {
+            let uri = options.address.uri();
+            let made = gst::ElementFactory::make("urisourcebin").property("uri", uri).name(FETCH).build();
+            (made.map_err(|error| error.to_string())?, false)
+        }
     };
-    let fetch = fetch.name(FETCH).build().map_err(|error| error.to_string())?;
     fetch.set_locked_state(true);
     let decode = make("decodebin3")?;
     // Passes through untouched what the letterbox reads as it is: the common case costs nothing.
@@ -34,7 +44,7 @@ pub(super) fn build(
     pipeline.add_many([&fetch, &decode, &convert, sink.upcast_ref()]).map_err(|error| error.to_string())?;
     convert.link(sink).map_err(|error| error.to_string())?;
     select_video(&decode, &tap);
-    if file.is_some() {
+    if is_direct {
         fetch.link(&decode).map_err(|error| error.to_string())?;
     } else {
         set_up_source(&fetch, options, &tap);

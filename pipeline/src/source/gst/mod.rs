@@ -5,6 +5,7 @@ mod decoder;
 mod file;
 mod log;
 mod memory;
+mod object;
 mod packets;
 mod planes;
 mod rtsp;
@@ -116,6 +117,8 @@ pub struct GstSource {
     /// Asked in vain since then. Time in which nobody asked is not the source's.
     waiting_since: Option<Instant>,
     ended: bool,
+    /// What reads an object is told by it that nobody waits any more.
+    closing: object::Closing,
     // Last: what the others held is free by then.
     _give_back: memory::GiveBack,
 }
@@ -162,9 +165,10 @@ impl GstSource {
             looks_into: options.looks_into,
             threads: options.decoder_threads,
         };
+        let closing = object::Closing::default();
         let built = match options.address.kind() {
             Kind::Rtsp => rtsp::build(&pipeline, &options, &sink, tap),
-            Kind::Http | Kind::File => file::build(&pipeline, &options, &sink, tap),
+            Kind::Http | Kind::Object | Kind::File => file::build(&pipeline, &options, &sink, tap, &closing),
             Kind::Test => test_pattern::build(&pipeline, &options, &sink),
         };
         built.map_err(internal)?;
@@ -181,6 +185,7 @@ impl GstSource {
             last_frame: None,
             waiting_since: None,
             ended: false,
+            closing,
             _give_back: memory::GiveBack,
         };
         // A failed state change leaves its reason on the bus.
@@ -378,6 +383,7 @@ const CLOSE: Duration = Duration::from_secs(10);
 
 impl Drop for GstSource {
     fn drop(&mut self) {
+        self.closing.close();
         let (closed, waiting) = std::sync::mpsc::channel();
         self.pipeline.call_async(move |pipeline| {
             let _ = pipeline.set_state(gst::State::Null);

@@ -1,6 +1,6 @@
 //! What the client calls back: rebalances, where partitions end, what went wrong.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, Sender, sync_channel};
@@ -39,6 +39,8 @@ pub(crate) struct ReaderContext {
     pub(super) ends: Mutex<HashMap<Partition, i64>>,
     /// Where reading them began.
     pub(super) begins: Mutex<HashMap<Partition, i64>>,
+    /// What the work wants nothing of for now.
+    pub(super) held: Mutex<HashSet<Partition>>,
     fatal: Mutex<Option<KafkaFault>>,
 }
 
@@ -58,6 +60,7 @@ impl ReaderContext {
             from,
             ends: Mutex::default(),
             begins: Mutex::default(),
+            held: Mutex::default(),
             fatal: Mutex::default(),
         }
     }
@@ -113,6 +116,9 @@ impl ReaderContext {
         }
         let (sender, answered) = sync_channel(0);
         let answer = Answer { _sender: sender };
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        held.retain(|partition| !partitions.contains(partition));
+        drop(held);
         let count = partitions.len();
         let step = if lost { Step::Lost(partitions, answer) } else { Step::Revoked(partitions, answer) };
         if !self.step(step) {

@@ -238,6 +238,31 @@ impl Reader {
         ends.get(partition).map(|end| (end - next).max(0))
     }
 
+    /// Reads no further in a partition until [`Self::release`], or until it goes to another: what a work does that takes long over
+    /// one record. What was read of it already may still come.
+    pub fn hold(&self, partition: &Partition) {
+        self.flow(partition, false);
+    }
+
+    /// Reads on in a partition.
+    pub fn release(&self, partition: &Partition) {
+        self.flow(partition, true);
+    }
+
+    fn flow(&self, partition: &Partition, flows: bool) {
+        let mut held = self.consumer.context().held.lock().unwrap_or_else(PoisonError::into_inner);
+        let changed = if flows { held.remove(partition) } else { held.insert(partition.clone()) };
+        if !changed {
+            return;
+        }
+        let mut list = TopicPartitionList::new();
+        list.add_partition(&partition.0, partition.1);
+        let done = if flows { self.consumer.resume(&list) } else { self.consumer.pause(&list) };
+        if let Err(error) = done {
+            tracing::debug!(%error, flows, "holding a partition back");
+        }
+    }
+
     /// Whether others wait for partitions that this process still holds: a work that waits for something itself gives up then.
     pub fn is_waited_for(&self) -> bool {
         self.consumer.context().is_waiting.load(Ordering::SeqCst)

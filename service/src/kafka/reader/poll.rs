@@ -1,11 +1,12 @@
 //! The thread that polls, whatever the work is doing.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
+use rdkafka::TopicPartitionList;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
-use rdkafka::error::RDKafkaErrorCode;
+use rdkafka::error::{KafkaResult, RDKafkaErrorCode};
 
 use super::context::ReaderContext;
 use crate::kafka::config::code_of;
@@ -53,11 +54,23 @@ impl Poller {
     fn pause(&self, pause: bool) {
         let done = self.consumer.assignment().and_then(|assigned| match pause {
             true => self.consumer.pause(&assigned),
-            false => self.consumer.resume(&assigned),
+            false => self.resume(&assigned),
         });
         if let Err(error) = done {
             tracing::debug!(%error, pause, "holding partitions back");
         }
+    }
+
+    /// All but what the work holds back itself.
+    fn resume(&self, assigned: &TopicPartitionList) -> KafkaResult<()> {
+        let held = self.consumer.context().held.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut flowing = TopicPartitionList::new();
+        for at in assigned.elements() {
+            if !held.contains(&(at.topic().to_owned(), at.partition())) {
+                flowing.add_partition(at.topic(), at.partition());
+            }
+        }
+        self.consumer.resume(&flowing)
     }
 
     /// Polls once, and on for as long as there is more. `false` when nobody listens.

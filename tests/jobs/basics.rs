@@ -1,0 +1,127 @@
+//! One worker, and what it does with each kind of job.
+
+use serde_json::json;
+
+use crate::clips::{Coding, Part};
+use crate::kcat;
+use crate::queue::*;
+use crate::scene::*;
+use crate::sightline::{Metrics, documented, wait_for};
+
+#[test]
+fn a_queue_is_worked_off_and_each_job_ends_in_its_state() {
+    let _stage = stage();
+    let broker = started();
+    let folder = tempfile::tempdir().unwrap();
+    let bootstrap = &broker.bootstrap;
+    let part = Part { offset: 0, frames: 60, size: (640, 360), coding: Coding::H264Mp4 };
+    let good = part.make(folder.path(), "good").to_string_lossy().into_owned();
+    let empty = folder.path().join("empty.mp4");
+    std::fs::write(&empty, b"").unwrap();
+    let empty = empty.to_string_lossy().into_owned();
+
+    add(bootstrap, 0, &job("job-good", &good));
+    put(bootstrap, JOBS, 0, "x", "job/1", "{ no job");
+    add(bootstrap, 0, &job("job-empty", &empty));
+    add(bootstrap, 0, &job("job-gone", &folder.path().join("gone.mp4").to_string_lossy()));
+    add(bootstrap, 1, &job("job-outside", "/etc/hostname"));
+    add(bootstrap, 1, &job("job-loopback", "http://127.0.0.1/a.mp4"));
+    let mut unfit = job("job-unfit", &good);
+    unfit["spec"]["detect"] = json!({"classes": ["giraffe"]});
+    add(bootstrap, 2, &unfit);
+    let mut wrong = job("job-wrong", &good);
+    wrong["spec"]["lines"] = json!([{"id": "l", "from": [0, 0], "to": [7, 7]}]);
+    add(bootstrap, 2, &wrong);
+    cancel(bootstrap, "job-unwanted");
+    add(bootstrap, 3, &job("job-unwanted", &good));
+    // Two records of one job: one attempt.
+    add(bootstrap, 4, &job("job-twice", &good));
+    add(bootstrap, 4, &job("job-twice", &good));
+
+    let mut worker = worker(bootstrap, folder.path(), &["--retry-after", "1,2", "--pod", "worker-a"]);
+    wait_until_done(bootstrap, JOBS_GROUP);
+    let found = statuses(bootstrap);
+    let wanted = [
+        ("job-good", "done", 1, None),
+        ("job-empty", "failed", 3, Some("no_video")),
+        ("job-gone", "failed", 3, Some("not_found")),
+        ("job-outside", "failed", 1, Some("forbidden_uri")),
+        ("job-loopback", "failed", 1, Some("forbidden_uri")),
+        ("job-unfit", "failed", 1, Some("settings_invalid")),
+        ("job-wrong", "failed", 1, Some("settings_invalid")),
+        ("job-unwanted", "cancelled", 1, None),
+        ("job-twice", "done", 1, None),
+    ];
+    assert_eq!(found.len(), wanted.len(), "{found:#?}");
+    for (id, state, attempt, code) in wanted {
+        let status = &found[id];
+        assert_eq!(
+            (status["state"].as_str(), status["attempt"].as_i64()),
+            (Some(state), Some(attempt)),
+            "{status}"
+        );
+        assert_eq!(status["error"]["code"].as_str(), code, "{status}");
+        println!("{id}: {state} {}", status["error"]["message"]);
+    }
+    assert_eq!(found["job-good"]["progress"]["frames"], 60);
+    assert_eq!(kcat::headers(bootstrap, "sightline.dead-letter").len(), 1);
+
+    // What is published is a camera's, by the recording's own time, the same in each attempt.
+    let records = kcat::read(bootstrap, DETECTIONS);
+    let of = |id: &str| records.iter().filter(|record| record.key == id).collect::<Vec<_>>();
+    let good = of("job-good");
+    let schemas: Vec<_> = good.iter().map(|record| record.schema()).collect();
+    assert_eq!((schemas[0], schemas[1], schemas[schemas.len() - 1]), ("spec/1", "stream/1", "stream/1"));
+    assert_eq!(good[good.len() - 1].value["complete"], true);
+    let times: Vec<_> = good.iter().filter_map(|record| record.value["captured_at"].as_str()).collect();
+    assert_eq!((times.len(), times[0], times[1]), (60, START, "2026-03-01T12:00:00.040Z"));
+    let claims: Vec<_> = of("job-twice").iter().map(|record| record.value["epoch"].clone()).collect();
+    assert!(claims.iter().all(|epoch| *epoch == claims[0]), "one attempt: {claims:?}");
+
+    let scraped = Metrics::scrape(&worker.http());
+    assert_eq!(scraped.sum("sightline_worker_jobs_total", &[("outcome", "done")]), 2.0);
+    let known = documented("sightline_worker");
+    let mine = scraped.described().into_iter().filter(|(name, _)| name.starts_with("sightline_worker"));
+    assert_eq!(mine.collect::<std::collections::BTreeMap<_, _>>(), known);
+    worker.signal("TERM");
+    let (status, said) = worker.wait();
+    assert!(status.success(), "{said}");
+}
+
+#[test]
+fn a_cancel_is_obeyed_soon_and_a_stop_leaves_what_takes_longer() {
+    let _stage = stage();
+    let broker = started();
+    let folder = tempfile::tempdir().unwrap();
+    let bootstrap = &broker.bootstrap;
+    let part = Part { offset: 0, frames: 400, size: (1280, 720), coding: Coding::H264Mp4 };
+    let long = part.make(folder.path(), "long").to_string_lossy().into_owned();
+    add(bootstrap, 0, &job("job-a", &long));
+    add(bootstrap, 1, &job("job-b", &long));
+    let first = worker(bootstrap, folder.path(), &["--parallel", "2", "--drain", "0", "--pod", "first"]);
+    wait_for("both to run", || {
+        let found = statuses(bootstrap);
+        let runs = |id: &str| found.get(id).is_some_and(|status| status["state"] == "running");
+        (runs("job-a") && runs("job-b")).then_some(())
+    });
+    let asked = std::time::Instant::now();
+    cancel(bootstrap, "job-a");
+    wait_for("the cancel to be obeyed", || (state(bootstrap, "job-a") == "cancelled").then_some(()));
+    assert!(asked.elapsed().as_secs() < 30, "{:?}", asked.elapsed());
+    println!("cancelled after {:?}", asked.elapsed());
+    first.signal("TERM");
+    let (status, said) = first.wait();
+    assert!(status.success() && said.contains("left to another worker"), "{said}");
+    let left = statuses(bootstrap).remove("job-b").unwrap();
+    assert_eq!((left["state"].as_str(), left["attempt"].as_i64()), (Some("queued"), Some(1)), "{left}");
+    // The next takes it from its beginning, and a stop waits for one that ends in time.
+    let second = worker(bootstrap, folder.path(), &["--drain", "300", "--pod", "second"]);
+    wait_for("it to run again", || (state(bootstrap, "job-b") == "running").then_some(()));
+    second.signal("TERM");
+    let (status, said) = second.wait();
+    assert!(status.success() && said.contains("finishing it first"), "{said}");
+    let done = statuses(bootstrap).remove("job-b").unwrap();
+    assert_eq!(done["state"], "done", "{said}");
+    assert_eq!(done["progress"]["frames"], 400);
+    assert_eq!(lag(bootstrap, JOBS_GROUP), 0);
+}
