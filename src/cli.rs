@@ -6,9 +6,11 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 mod consume;
+mod job;
 mod registration;
 mod tail;
 pub(crate) use consume::*;
+pub(crate) use job::*;
 pub(crate) use registration::*;
 pub(crate) use tail::*;
 
@@ -59,6 +61,8 @@ pub(crate) enum Command {
     Tail(TailArgs),
     /// Registered cameras: add, list, change, move, watch them
     Camera(CameraArgs),
+    /// Recorded files: add them, and see how they fare
+    Job(JobArgs),
     /// The pods that run cameras
     Pods(PodsArgs),
     /// Completions for a shell
@@ -375,8 +379,17 @@ pub(crate) enum TopicsAction {
     Apply(TopicsActionArgs),
     /// Say what differs; exit 1 if anything does
     Check(TopicsActionArgs),
-    /// Let epochs go on in a camera-status that was made anew by other means than `apply`, which does it itself
-    Base(KafkaArgs),
+    /// Let epochs go on in a camera-status or job-status that was made anew by other means than `apply`, which does it itself
+    Base(BaseArgs),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct BaseArgs {
+    #[command(flatten)]
+    pub(crate) kafka: KafkaArgs,
+    /// In job-status instead of camera-status
+    #[arg(long)]
+    pub(crate) jobs: bool,
 }
 
 #[derive(Args, Debug)]
@@ -389,7 +402,7 @@ pub(crate) struct TopicsActionArgs {
     /// Copies of each partition
     #[arg(long, value_name = "N", default_value_t = 1, env = "SIGHTLINE_REPLICATION")]
     pub(crate) replication: i32,
-    /// A pool of pipelines; may be given several times
+    /// A pool of pipelines and workers; may be given several times
     #[arg(
         long,
         value_name = "POOL",

@@ -89,6 +89,7 @@ fn run(command: Command, log: LogFormat) -> Outcome {
         Command::Consume(args) => consume::run(args),
         Command::Tail(args) => tail::run(&args),
         Command::Camera(args) => client::camera(args),
+        Command::Job(args) => client::job(args),
         Command::Pods(args) => client::pods(&args),
         Command::Completions(args) => {
             clap_complete::generate(

@@ -5,7 +5,7 @@ use std::time::Duration;
 use sightline_schema::{TopicSpec, Topics};
 use sightline_service::kafka::{Change, Difference, KafkaSettings, apply, check, write_base};
 
-use crate::cli::{KafkaArgs, TopicsAction, TopicsActionArgs, TopicsArgs};
+use crate::cli::{BaseArgs, TopicsAction, TopicsActionArgs, TopicsArgs};
 use crate::exit::{Code, Failure, Outcome};
 use crate::kafka;
 
@@ -28,8 +28,10 @@ fn run_apply(args: &TopicsActionArgs) -> Outcome {
     for change in &report.done {
         println!("{change}");
     }
-    if is_made_anew(&report.done, &topics) {
-        say_base(&settings, &topics)?;
+    for topic in [topics.camera_status(), topics.job_status()] {
+        if is_made_anew(&report.done, &topic, &topics) {
+            say_base(&settings, &topic, &topics)?;
+        }
     }
     for left in &report.left {
         println!("left as it is: {left}");
@@ -60,26 +62,25 @@ fn run_check(args: &TopicsActionArgs) -> Outcome {
     Err(Failure::failed(format!("mend it with: sightline topics apply {}{prefix}", settings.flags())))
 }
 
-fn run_base(args: &KafkaArgs) -> Outcome {
-    let settings = kafka::settings(&args.kafka, &args.settings)?;
-    say_base(&settings, &kafka::topics(&args.settings))
+fn run_base(args: &BaseArgs) -> Outcome {
+    let settings = kafka::settings(&args.kafka.kafka, &args.kafka.settings)?;
+    let topics = kafka::topics(&args.kafka.settings);
+    let topic = if args.jobs { topics.job_status() } else { topics.camera_status() };
+    say_base(&settings, &topic, &topics)
 }
 
-fn say_base(settings: &KafkaSettings, topics: &Topics) -> Outcome {
-    let base = write_base(settings, topics, PATIENCE).map_err(Failure::failed)?;
-    println!(
-        "wrote a base of {base} into each partition of topic {}: epochs go on above it",
-        topics.camera_status()
-    );
+fn say_base(settings: &KafkaSettings, topic: &str, topics: &Topics) -> Outcome {
+    let base = write_base(settings, topic, topics, PATIENCE).map_err(Failure::failed)?;
+    println!("wrote a base of {base} into each partition of topic {topic}: epochs go on above it");
     Ok(())
 }
 
 /// Whether the topic that gives epochs was made just now beside one that has results already.
-fn is_made_anew(done: &[Change], topics: &Topics) -> bool {
-    let made = |name: String| {
+fn is_made_anew(done: &[Change], topic: &str, topics: &Topics) -> bool {
+    let made = |name: &str| {
         done.iter().any(|change| matches!(change, Change::Created { topic, .. } if *topic == name))
     };
-    made(topics.camera_status()) && !made(topics.detections())
+    made(topic) && !made(&topics.detections())
 }
 
 fn wanted(args: &TopicsActionArgs, topics: &Topics) -> Vec<TopicSpec> {

@@ -156,7 +156,8 @@ fn a_second_registry_takes_over_and_the_first_ends_with_a_sentence() {
 #[test]
 fn every_role_may_what_its_routes_say_and_nobody_else_may_anything() {
     let (broker, files) = started();
-    let registry = Registry::start(&broker.bootstrap, &files, &[]);
+    let mut registry = Registry::start(&broker.bootstrap, &files, &[]);
+    registry.process.wait_for_line("jobs are read");
     registry.send("POST", "/v1/cameras", &gate());
     let document = registry.asking(None).ask("GET", "/openapi.json", &[], None).json();
     let page = registry.asking(None).ask("GET", "/docs", &[], None);

@@ -38,11 +38,14 @@ fn every_answer_is_as_the_document_says_and_none_is_a_fault_of_ours() {
         database.try_query("SELECT id FROM events").is_ok_and(|id| !id.is_empty())
     });
     drop(store);
-    let registry = Registry::start(&broker.bootstrap, &files, &["--database", &url]);
+    let mut registry = Registry::start(&broker.bootstrap, &files, &["--database", &url]);
+    registry.process.wait_for_line("jobs are read");
     assert_eq!(
         registry.send("POST", "/v1/cameras", &json!({"id": "gate", "source": "test://ball"})).status,
         201
     );
+    let job = json!({"uris": ["test://ball"], "start": "2026-11-23T18:40:12Z"});
+    assert_eq!(registry.send("POST", "/v1/jobs", &job).status, 200);
     let mut command = Command::new(tool);
     command.current_dir(files.folder.path());
     command.args(["run", &format!("{}/openapi.json", registry.api)]);
@@ -53,7 +56,7 @@ fn every_answer_is_as_the_document_says_and_none_is_a_fault_of_ours() {
         response_schema_conformance,response_headers_conformance",
     ]);
     // A stream of events has no end; a probe opens what it is told.
-    for path in ["/v1/cameras:watch", "/v1/events:watch", "/v1/cameras:probe"] {
+    for path in ["/v1/cameras:watch", "/v1/events:watch", "/v1/jobs:watch", "/v1/cameras:probe"] {
         command.args(["--exclude-path", path]);
     }
     command.args(["--max-examples", "20", "--seed", "7", "--request-timeout", "30", "--no-color"]);

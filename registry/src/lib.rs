@@ -17,11 +17,13 @@ use sightline_service::shutdown::Shutdown;
 use sightline_service::uri_policy::UriPolicy;
 
 pub mod api;
+mod audits;
 pub mod auth;
 mod balance;
 mod desk;
 mod evening;
 mod events;
+mod jobs;
 mod loads;
 mod metrics;
 mod pools;
@@ -84,7 +86,8 @@ impl Registry {
         shutdown: &Shutdown,
     ) -> Result<Self, RegistryError> {
         let view = View::default();
-        let metrics = Metrics::register(prometheus, view.clone());
+        let jobs = Arc::new(jobs::Jobs::default());
+        let metrics = Metrics::register(prometheus, view.clone(), jobs.view.clone());
         let sealer = Arc::new(Sealer::open(options.seal_keys)?);
         let events = events::Events::new(options.database, &metrics);
         let parts = Arc::new(Parts {
@@ -94,6 +97,7 @@ impl Registry {
             metrics,
             probes: api::Probes::new(options.probe),
             events,
+            jobs,
             work: OnceLock::new(),
         });
         let server = server.start(App { parts: parts.clone() }, shutdown.clone())?;
@@ -122,6 +126,10 @@ impl Registry {
             metrics: metrics.clone(),
             shutdown: shutdown.clone(),
         };
+        let jobs = parts
+            .jobs
+            .start(settings.clone(), topics.clone(), parts.metrics.clone(), shutdown.clone())
+            .map_err(RegistryError::Thread)?;
         // In this order: nobody writes any more what is read now to its end.
         let writer = clerk.writer()?;
         let Followers { reach, threads } = Followers::start(settings, topics, &view, &metrics, &shutdown)?;
@@ -135,6 +143,8 @@ impl Registry {
                 .map_err(RegistryError::Thread)?
         };
         parts.events.feed.start(settings, topics.events(), &shutdown).map_err(RegistryError::Thread)?;
+        // Cameras do not depend on it: where it takes longer, or can't be, the API says so of jobs alone.
+        parts.jobs.wait_for_begin(&shutdown);
         // It is set once.
         let _ = parts.work.set(Working { desk, pools });
         health.set("registry", Condition::Ready);
@@ -142,14 +152,14 @@ impl Registry {
         tracing::info!(cameras, pods, "ready");
         shutdown.wait();
         health.shutting_down();
-        let outcome = desk_thread.join();
+        let outcomes = [desk_thread.join(), jobs.join()];
         for thread in threads.into_iter().chain([even, server]) {
             // A panic was reported when it happened.
             let _ = thread.join();
         }
-        match outcome {
-            Ok(outcome) => Ok(outcome?),
-            Err(_) => Ok(()),
+        for outcome in outcomes.into_iter().flatten() {
+            outcome?;
         }
+        Ok(())
     }
 }

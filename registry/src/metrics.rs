@@ -11,8 +11,10 @@ use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
+use sightline_schema::JobState;
 use sightline_service::database::DatabaseFaultKind;
 
+use crate::jobs::{JobsView, Outcome as JobOutcome};
 use crate::state;
 use crate::view::View;
 use crate::wish::Outcome;
@@ -39,6 +41,9 @@ struct FailureLabels {
 pub(crate) struct Metrics {
     requests: Family<RequestLabels, Counter>,
     writes: Family<WriteLabels, Counter>,
+    job_writes: Family<WriteLabels, Counter>,
+    /// Jobs that were added and are not acknowledged by their queue yet.
+    pub(crate) jobs_unqueued: Gauge,
     pub(crate) evened: Counter,
     pub(crate) dead_letters: Counter,
     pub(crate) view_lag: Histogram,
@@ -52,11 +57,13 @@ pub(crate) struct Metrics {
 
 impl Metrics {
     /// Registers all, and what is counted in the view when it is asked for.
-    pub(crate) fn register(registry: &mut Registry, view: View) -> Self {
+    pub(crate) fn register(registry: &mut Registry, view: View, jobs: JobsView) -> Self {
         const SECONDS: [f64; 12] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
         let metrics = Self {
             requests: Family::default(),
             writes: Family::default(),
+            job_writes: Family::default(),
+            jobs_unqueued: Gauge::default(),
             evened: Counter::default(),
             dead_letters: Counter::default(),
             view_lag: Histogram::new(SECONDS),
@@ -71,7 +78,20 @@ impl Metrics {
             // A series that is there from the beginning.
             drop(metrics.writes.get_or_create(&WriteLabels { outcome: name(outcome) }));
         }
+        for outcome in [JobOutcome::Added, JobOutcome::Cancelled, JobOutcome::Retried] {
+            drop(metrics.job_writes.get_or_create(&WriteLabels { outcome: job_name(outcome) }));
+        }
         metrics.register_events(registry);
+        registry.register(
+            "sightline_registry_job_writes",
+            "Accepted changes of jobs, by what they did",
+            metrics.job_writes.clone(),
+        );
+        registry.register(
+            "sightline_registry_jobs_unqueued",
+            "Jobs that were added and are not in their queue yet",
+            metrics.jobs_unqueued.clone(),
+        );
         registry.register(
             "sightline_registry_requests",
             "Requests answered, by route, method and status",
@@ -102,7 +122,7 @@ impl Metrics {
             "From a transaction's beginning to the view showing it",
             metrics.view_lag.clone(),
         );
-        registry.register_collector(Box::new(Known { view: Arc::new(view) }));
+        registry.register_collector(Box::new(Known { view: Arc::new(view), jobs }));
         metrics
     }
 
@@ -146,8 +166,21 @@ impl Metrics {
         self.request_seconds.observe(begun.elapsed().as_secs_f64());
     }
 
+    pub(crate) fn wrote_job(&self, outcome: JobOutcome) {
+        self.job_writes.get_or_create(&WriteLabels { outcome: job_name(outcome) }).inc();
+    }
+
     pub(crate) fn wrote(&self, outcome: Outcome) {
         self.writes.get_or_create(&WriteLabels { outcome: name(outcome) }).inc();
+    }
+}
+
+const fn job_name(outcome: JobOutcome) -> &'static str {
+    match outcome {
+        JobOutcome::Added => "added",
+        JobOutcome::Cancelled => "cancelled",
+        JobOutcome::Retried => "retried",
+        JobOutcome::Unchanged => "unchanged",
     }
 }
 
@@ -164,11 +197,37 @@ pub(crate) fn name(outcome: Outcome) -> &'static str {
 /// Counted in the view at each scrape, so that no count can drift.
 struct Known {
     view: Arc<View>,
+    jobs: JobsView,
 }
 
 impl std::fmt::Debug for Known {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Known").finish_non_exhaustive()
+    }
+}
+
+impl Known {
+    fn encode_jobs(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+        let jobs = self.jobs.read(|known| {
+            let mut jobs = JobState::ALL.map(|state| (state, 0_i64));
+            for (_, _, status) in known.all() {
+                if let Some((_, count)) = jobs.iter_mut().find(|(state, _)| *state == status.state) {
+                    *count += 1;
+                }
+            }
+            jobs
+        });
+        let mut family = encoder.encode_descriptor(
+            "sightline_registry_jobs",
+            "Jobs that are known, by state",
+            None,
+            prometheus_client::metrics::MetricType::Gauge,
+        )?;
+        for (state, count) in jobs {
+            let labels = [("state", state.as_str())];
+            ConstGauge::new(count).encode(family.encode_family(&labels)?)?;
+        }
+        Ok(())
     }
 }
 
@@ -195,6 +254,7 @@ impl Collector for Known {
             let labels = [("state", state)];
             ConstGauge::new(count).encode(family.encode_family(&labels)?)?;
         }
+        self.encode_jobs(&mut encoder)?;
         for (name, help, value) in [
             ("sightline_registry_pods", "Pods that are alive", pods),
             (

@@ -124,6 +124,17 @@ impl Problem {
         Self::new(StatusCode::NOT_FOUND, "urn:sightline:problem:not-found", "Not found", detail)
     }
 
+    pub fn no_job(id: &str) -> Self {
+        let detail = format!("there is no job {id:?}; GET /v1/jobs lists them");
+        Self::new(StatusCode::NOT_FOUND, "urn:sightline:problem:not-found", "Not found", detail)
+    }
+
+    /// A job is in a state in which this makes no sense.
+    pub fn job_state(detail: impl Into<String>) -> Self {
+        let title = "The job's state does not allow this";
+        Self::new(StatusCode::CONFLICT, "urn:sightline:problem:job-state", title, detail)
+    }
+
     pub fn method(allowed: &str) -> Self {
         let detail = format!("use one of {allowed} here");
         let title = "The method is not allowed";

@@ -15,6 +15,7 @@ pub struct Audit {
     pub who: String,
     pub at: Timestamp,
     pub action: AuditAction,
+    /// The camera, or the job.
     pub camera: String,
     /// The camera's generation behind the change.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -35,6 +36,10 @@ pub enum AuditAction {
     Changed,
     Deleted,
     Moved,
+    /// Of a job.
+    Cancelled,
+    /// Of a job.
+    Retried,
 }
 
 /// The pool and slot that a camera was moved to.

@@ -164,7 +164,7 @@ impl UriPolicy {
             return Ok(());
         }
         forbid(
-            format!("{address} is {kind} address, which cameras may not have here"),
+            format!("{address} is {kind} address, which is not allowed here"),
             "use the camera's own address, or let whoever runs Sightline allow it with --allow-network",
         )
     }
@@ -195,7 +195,7 @@ impl UriPolicy {
     fn check_file(&self, path: &Path) -> Result<Target, Forbidden> {
         if self.file_roots.is_empty() {
             return forbid(
-                "files are not allowed as cameras here",
+                "files are not allowed here",
                 "use a stream, or let whoever runs Sightline allow a folder with --allow-file-root",
             );
         }

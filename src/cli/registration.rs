@@ -79,13 +79,13 @@ pub(crate) struct ServeArgs {
     pub(crate) http: HttpArgs,
 }
 
-/// Which addresses cameras may have.
+/// Which addresses cameras and jobs may have.
 #[derive(Args, Debug, Clone)]
 pub(crate) struct PolicyArgs {
-    /// Addresses that cameras may have although they are loopback, link-local or the like; may be given several times
+    /// Addresses that cameras and jobs may have although they are loopback, link-local or the like; may be given several times
     #[arg(long, value_name = "CIDR", value_delimiter = ',', env = "SIGHTLINE_ALLOW_NETWORK")]
     pub(crate) allow_network: Vec<Network>,
-    /// Folders that hold files which may be cameras; may be given several times. Default: none may
+    /// Folders that hold files which may be cameras or jobs; may be given several times. Default: none may
     #[arg(long, value_name = "DIR", value_delimiter = ',', env = "SIGHTLINE_ALLOW_FILE_ROOT")]
     pub(crate) allow_file_root: Vec<PathBuf>,
     /// Buckets, or parts of them, whose objects may be jobs, as in s3://clips/2026; may be given several times. Default: none may

@@ -33,14 +33,7 @@ pub(super) fn add(client: &Client, shape: Shape, args: AddArgs) -> Outcome {
     set("sampling", args.fps.map(|fps| json!({"mode": "fps", "fps": fps})));
     set("credentials", args.secret.map(|secret| json!({"secret": secret})));
     if !args.label.is_empty() {
-        let mut labels = Map::new();
-        for label in &args.label {
-            let (name, value) = label
-                .split_once('=')
-                .ok_or_else(|| Failure::usage(format!("--label {label}: write NAME=VALUE")))?;
-            labels.insert(name.to_owned(), value.into());
-        }
-        set("labels", Some(labels.into()));
+        set("labels", Some(labels(&args.label)?.into()));
     }
     let answered = client.send(Method::POST, "/v1/cameras", &camera)?;
     changed(shape, &answered, "registered")
@@ -148,8 +141,19 @@ pub(super) fn export(client: &Client, shape: Shape, filter: &FilterArgs) -> Outc
     output::show(if shape == Shape::Table { Shape::Yaml } else { shape }, &all, |_| String::new())
 }
 
+/// Of `--label NAME=VALUE`.
+pub(super) fn labels(given: &[String]) -> Result<Map<String, Value>, Failure> {
+    let of = |label: &String| {
+        let (name, value) = label
+            .split_once('=')
+            .ok_or_else(|| Failure::usage(format!("--label {label}: write NAME=VALUE")))?;
+        Ok((name.to_owned(), value.into()))
+    };
+    given.iter().map(of).collect()
+}
+
 /// A file in YAML, of which JSON is a part; - is standard input.
-fn read(file: &Path) -> Result<Value, Failure> {
+pub(super) fn read(file: &Path) -> Result<Value, Failure> {
     let refuse = |error: String| Failure::usage(format!("{}: {error}", file.display()));
     let mut text = String::new();
     let read = match file.to_str() {

@@ -174,6 +174,11 @@ pub(super) fn path_of(id: &str) -> String {
     format!("/v1/cameras/{}", encoded(id))
 }
 
+/// The path of one job.
+pub(super) fn job_path(id: &str) -> String {
+    format!("/v1/jobs/{}", encoded(id))
+}
+
 fn with_query(path: &str, query: &[(&str, String)]) -> String {
     let pairs: Vec<_> = query.iter().map(|(name, value)| format!("{name}={}", encoded(value))).collect();
     if pairs.is_empty() { path.to_owned() } else { format!("{path}?{}", pairs.join("&")) }

@@ -1,14 +1,17 @@
-//! `sightline camera …` and `sightline pods`: the registry's API from a terminal.
+//! `sightline camera …`, `sightline job …` and `sightline pods`: the registry's API from a terminal.
 
 mod camera;
 mod edit;
 mod http;
+mod job;
+mod job_watch;
 mod output;
+mod sse;
 mod watch;
 
 use serde_json::Value;
 
-use crate::cli::{CameraAction, CameraArgs, FilterArgs, PodsArgs};
+use crate::cli::{CameraAction, CameraArgs, FilterArgs, JobAction, JobArgs, PodsArgs};
 use crate::exit::Outcome;
 use http::Client;
 
@@ -26,6 +29,19 @@ pub(crate) fn camera(args: CameraArgs) -> Outcome {
         CameraAction::Import(args) => camera::import(&client, shape, &args.file),
         CameraAction::Export(args) => camera::export(&client, shape, &args.filter),
         CameraAction::Watch(args) => watch::run(&client, shape, &args),
+    }
+}
+
+pub(crate) fn job(args: JobArgs) -> Outcome {
+    let client = Client::new(&args.registry)?;
+    let shape = args.registry.output;
+    match args.action {
+        JobAction::Add(add) => job::add(&client, shape, add),
+        JobAction::List(filter) => job::list(&client, shape, &filter),
+        JobAction::Get(args) => job::get(&client, shape, &args.id),
+        JobAction::Cancel(args) => job::change(&client, shape, "cancel", &args.ids),
+        JobAction::Retry(args) => job::change(&client, shape, "retry", &args.ids),
+        JobAction::Watch(args) => job_watch::run(&client, shape, &args),
     }
 }
 

@@ -1,34 +1,22 @@
 //! `sightline camera watch`: server-sent events as lines.
 
-use std::io::{BufRead as _, BufReader};
+use std::ops::ControlFlow;
 
 use serde_json::Value;
 
 use super::http::Client;
-use super::{filter_query, output};
+use super::{filter_query, output, sse};
 use crate::cli::{Shape, WatchArgs};
-use crate::exit::{Failure, Outcome};
+use crate::exit::Outcome;
 
 pub(super) fn run(client: &Client, shape: Shape, args: &WatchArgs) -> Outcome {
     let mut query = filter_query(&args.filter);
     query.extend(args.id.iter().map(|id| ("camera", id.clone())));
-    let reader = BufReader::new(client.follow("/v1/cameras:watch", &query)?);
-    let (mut name, mut data) = (String::new(), String::new());
-    for line in reader.lines() {
-        let line =
-            line.map_err(|error| Failure::failed(format!("the registry went away ({error}); try again")))?;
-        if let Some(event) = line.strip_prefix("event:") {
-            event.trim().clone_into(&mut name);
-        } else if let Some(text) = line.strip_prefix("data:") {
-            data.push_str(text.trim());
-        } else if line.is_empty() && !name.is_empty() {
-            let event: Value = serde_json::from_str(&data).unwrap_or_default();
-            show(shape, &name, &event)?;
-            name.clear();
-            data.clear();
-        }
-    }
-    Err(Failure::failed("the registry ended; try again"))
+    let reader = client.follow("/v1/cameras:watch", &query)?;
+    sse::follow(reader, |name, event| {
+        show(shape, name, event)?;
+        Ok(ControlFlow::Continue(()))
+    })
 }
 
 fn show(shape: Shape, name: &str, event: &Value) -> Outcome {

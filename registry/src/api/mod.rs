@@ -14,11 +14,13 @@ use sightline_service::uri_policy::UriPolicy;
 use crate::auth::{Auth, Caller};
 use crate::desk::Desk;
 use crate::events::Events;
+use crate::jobs::Jobs;
 use crate::metrics::Metrics;
 use crate::pools::Pools;
 use crate::problem::Problem;
 use crate::view::View;
 
+mod add_jobs;
 mod audit;
 mod body;
 mod bulk;
@@ -26,6 +28,9 @@ mod cameras;
 mod checks;
 mod docs;
 mod events;
+pub mod job_types;
+mod jobs;
+mod jobs_watch;
 pub mod openapi;
 mod parameters;
 mod pods;
@@ -51,6 +56,7 @@ pub(crate) struct Parts {
     pub(crate) metrics: Metrics,
     pub(crate) probes: Probes,
     pub(crate) events: Events,
+    pub(crate) jobs: Arc<Jobs>,
     /// Set once everything that lies in the topics was read.
     pub(crate) work: OnceLock<Working>,
 }
@@ -147,6 +153,12 @@ async fn serve(app: App, found: Found<'_>, parts: &axum::http::request::Parts, b
         Operation::WatchCameras => watch::watch(&app, &asked),
         Operation::ListEvents => events::list(&app, asked).await,
         Operation::WatchEvents => events::watch(&app, asked).await,
+        Operation::ListJobs => jobs::list(&app, &asked),
+        Operation::AddJobs => add_jobs::add(&app, asked).await,
+        Operation::GetJob => jobs::get(&app, &asked),
+        Operation::CancelJob => jobs::cancel(&app, asked).await,
+        Operation::RetryJob => jobs::retry(&app, asked).await,
+        Operation::WatchJobs => jobs_watch::watch(&app, &asked),
         Operation::ListPods => pods::list(&app, &asked),
         Operation::GetScaling => pods::scaling(&app, &asked),
         Operation::ListAudit => audit::list(&app, &asked),

@@ -5,6 +5,7 @@ use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 use sightline_schema::Camera;
 
+use super::job_types::{AddReport, AddRequest, JobPage, JobView};
 use super::parameters::parameters;
 use super::routes::{Operation, ROUTES, Route};
 use super::types::{
@@ -92,6 +93,7 @@ pub fn document() -> Value {
         "servers": [{"url": "/"}],
         "tags": [
             {"name": "cameras", "description": "What is registered, and how it fares"},
+            {"name": "jobs", "description": "Recorded files that are worked off once"},
             {"name": "pods", "description": "What runs cameras"},
             {"name": "events", "description": "What happened"},
             {"name": "audit", "description": "Who changed what"},
@@ -144,6 +146,7 @@ fn operation(route: &Route, schemas: &mut Schemas) -> Value {
 fn tag(route: &Route) -> &'static str {
     match route.path {
         path if path.starts_with("/v1/cameras") => "cameras",
+        path if path.starts_with("/v1/jobs") => "jobs",
         "/v1/audit" => "audit",
         path if path.starts_with("/v1/events") => "events",
         path if path.starts_with("/v1/") => "pods",
@@ -171,6 +174,16 @@ fn more(operation: Operation) -> &'static str {
         Operation::WatchEvents => {
             " Events: by their types, each with an `id` to go on from by `Last-Event-ID`; `ready` where what comes is what \
              happens; `lost` where the topic does not hold all that was asked for; `ended` as the last, with a `reason`."
+        }
+        Operation::AddJobs => {
+            " Each file is added, known already, or refused, by itself. Folders and patterns are looked at by the registry; \
+             `next` goes on where an answer holds not all. The same file with the same settings is one job."
+        }
+        Operation::CancelJob => " One that a worker has stops within seconds; twice is once.",
+        Operation::RetryJob => " Only of one that failed or was cancelled; it begins with its first attempt.",
+        Operation::WatchJobs => {
+            " Events: `summary` (how many are in which state), `job`, `ready` behind what is at first, `lost` for a reader too \
+             slow."
         }
         Operation::ImportCameras => " Each item is created, changed, left as it is, or refused, by itself.",
         Operation::ProbeCamera => " At most 4 at once, 10 s each.",
@@ -210,7 +223,18 @@ fn answers(operation: Operation, schemas: &mut Schemas) -> Map<String, Value> {
             ("202".to_owned(), json!({"description": later, "headers": {"Location": location}})),
         ],
         Operation::ListEvents => vec![ok(json_of(schemas.answer::<EventPage>()))],
-        Operation::WatchCameras | Operation::WatchEvents => {
+        Operation::ListJobs => vec![ok(json_of(schemas.answer::<JobPage>()))],
+        Operation::GetJob => vec![ok(json_of(schemas.answer::<JobView>()))],
+        Operation::AddJobs => {
+            let report = json_of(schemas.answer::<AddReport>());
+            vec![ok(report.clone()), accepted(report, later, None)]
+        }
+        Operation::CancelJob | Operation::RetryJob => {
+            let view = json_of(schemas.answer::<JobView>());
+            let location = json!({"description": "Where the job is.", "schema": {"type": "string"}});
+            vec![ok(view.clone()), accepted(view, later, Some(location))]
+        }
+        Operation::WatchJobs | Operation::WatchCameras | Operation::WatchEvents => {
             vec![ok(json!({"text/event-stream": {"schema": {"type": "string"}}}))]
         }
         Operation::GetDocs => vec![ok(json!({"text/html": {"schema": {"type": "string"}}}))],
@@ -229,6 +253,14 @@ fn answers(operation: Operation, schemas: &mut Schemas) -> Map<String, Value> {
     list.into_iter().collect()
 }
 
+fn accepted(content: Value, description: &str, location: Option<Value>) -> (String, Value) {
+    let mut answer = json!({"description": description, "content": content});
+    if let Some(location) = location {
+        answer["headers"] = json!({"Location": location});
+    }
+    ("202".to_owned(), answer)
+}
+
 fn ok(content: Value) -> (String, Value) {
     ("200".to_owned(), json!({"description": "As asked.", "content": content}))
 }
@@ -243,7 +275,8 @@ fn refusals(route: &Route) -> Vec<(&'static str, &'static str)> {
         list.push(("403", "The token's role does not allow this."));
     }
     if route.path.contains("{id}") {
-        list.push(("404", "There is no such camera."));
+        let job = route.path.starts_with("/v1/jobs");
+        list.push(("404", if job { "There is no such job." } else { "There is no such camera." }));
     }
     let has_body = matches!(
         route.operation,
@@ -253,6 +286,7 @@ fn refusals(route: &Route) -> Vec<(&'static str, &'static str)> {
             | Operation::MoveCamera
             | Operation::ProbeCamera
             | Operation::ImportCameras
+            | Operation::AddJobs
     );
     if has_body {
         list.push(("413", "The body is too large."));
@@ -260,6 +294,9 @@ fn refusals(route: &Route) -> Vec<(&'static str, &'static str)> {
         list.push(("422", "The request can't be used; `errors` name the fields."));
     }
     match route.operation {
+        Operation::CancelJob | Operation::RetryJob => {
+            list.push(("409", "The job's state does not allow this."));
+        }
         Operation::CreateCamera => list.push(("409", "There is such a camera already.")),
         Operation::ReplaceCamera => {
             list.push(("409", "There is such a camera already (`If-None-Match: *`)."));
@@ -293,6 +330,7 @@ fn request_body(operation: Operation, schemas: &mut Schemas) -> Option<Value> {
             let content = json!({"application/merge-patch+json": {"schema": schema}, "application/json": {"schema": schema}});
             Some(json!({"required": true, "content": content}))
         }
+        Operation::AddJobs => both(schemas.input::<AddRequest>()),
         Operation::MoveCamera => both(schemas.input::<MoveRequest>()),
         Operation::ProbeCamera => both(schemas.input::<ProbeRequest>()),
         Operation::ImportCameras => {

@@ -1,7 +1,7 @@
 //! What can be said in a request beside its body, for the OpenAPI document.
 
 use serde_json::{Value, json};
-use sightline_schema::EventType;
+use sightline_schema::{EventType, JobState};
 
 use super::routes::Operation;
 
@@ -41,6 +41,16 @@ pub(super) fn parameters(operation: Operation) -> Vec<Value> {
             query("since", "Events dated at it or later.", since),
         ]
     };
+    let jobs = || {
+        let states: Vec<_> = JobState::ALL.iter().map(|state| state.as_str()).collect();
+        let states = json!({"type": "array", "items": {"type": "string", "enum": states}});
+        let labels = json!({"type": "array", "items": text()});
+        vec![
+            query("state", "Any of these states.", states),
+            query("label", "`name=value`, or a name alone; all of them.", labels),
+            query("pool", "Whose workers take it.", text()),
+        ]
+    };
     let pool = || query("pool", "A pool by its name.", text());
     match operation {
         Operation::ListCameras => [filter(), vec![limit(), cursor()]].concat(),
@@ -63,9 +73,14 @@ pub(super) fn parameters(operation: Operation) -> Vec<Value> {
                 "description": "The id of the event that was got last: it goes on right behind it."});
             [events(), vec![last]].concat()
         }
+        Operation::ListJobs => [jobs(), vec![limit(), cursor()]].concat(),
+        Operation::WatchJobs => {
+            let ids = json!({"type": "array", "items": text()});
+            [jobs(), vec![query("job", "Any of these jobs.", ids)]].concat()
+        }
         Operation::ListPods | Operation::GetScaling => vec![pool()],
         Operation::ListAudit => {
-            let camera = query("camera", "Changes of this camera.", text());
+            let camera = query("camera", "Changes of this camera, or job.", text());
             vec![camera, query("who", "Changes by this token.", text()), limit(), cursor()]
         }
         Operation::ReplaceCamera | Operation::PatchCamera | Operation::DeleteCamera => {

@@ -22,6 +22,12 @@ pub enum Operation {
     WatchCameras,
     ListEvents,
     WatchEvents,
+    ListJobs,
+    AddJobs,
+    GetJob,
+    CancelJob,
+    RetryJob,
+    WatchJobs,
     ListPods,
     GetScaling,
     ListAudit,
@@ -54,7 +60,7 @@ const VIEWER: Option<Role> = Some(Role::Viewer);
 const OPERATOR: Option<Role> = Some(Role::Operator);
 const ADMIN: Option<Role> = Some(Role::Admin);
 
-pub const ROUTES: [Route; 18] = [
+pub const ROUTES: [Route; 24] = [
     route(Operation::ListCameras, "GET", "/v1/cameras", VIEWER, "Cameras, filtered, a page at a time"),
     route(Operation::CreateCamera, "POST", "/v1/cameras", OPERATOR, "Register a camera"),
     route(
@@ -115,6 +121,24 @@ pub const ROUTES: [Route; 18] = [
         "/v1/events:watch",
         VIEWER,
         "What happens, as it happens: server-sent events",
+    ),
+    route(Operation::ListJobs, "GET", "/v1/jobs", VIEWER, "Jobs, filtered, a page at a time"),
+    route(Operation::AddJobs, "POST", "/v1/jobs", OPERATOR, "Add recorded files, each as a job"),
+    route(
+        Operation::WatchJobs,
+        "GET",
+        "/v1/jobs:watch",
+        VIEWER,
+        "How jobs fare, as it happens: server-sent events",
+    ),
+    route(Operation::GetJob, "GET", "/v1/jobs/{id}", VIEWER, "All of one job, with its progress"),
+    route(Operation::CancelJob, "POST", "/v1/jobs/{id}:cancel", OPERATOR, "Cancel a job"),
+    route(
+        Operation::RetryJob,
+        "POST",
+        "/v1/jobs/{id}:retry",
+        OPERATOR,
+        "Try a job again that failed or was cancelled",
     ),
     route(Operation::ListPods, "GET", "/v1/pods", VIEWER, "Pods, what they hold and carry"),
     route(Operation::GetScaling, "GET", "/v1/scaling/pipeline", VIEWER, "How many pods a pool wants"),

@@ -76,7 +76,9 @@ pub(super) fn watch(app: &App, asked: &Asked) -> Answer {
     Ok(sse(all))
 }
 
-fn sse(events: impl Stream<Item = Result<Event, Infallible>> + Send + 'static) -> axum::response::Response {
+pub(super) fn sse(
+    events: impl Stream<Item = Result<Event, Infallible>> + Send + 'static,
+) -> axum::response::Response {
     Sse::new(events).keep_alive(KeepAlive::new().interval(SIGN_OF_LIFE)).into_response()
 }
 
@@ -98,7 +100,7 @@ fn told(
     }
 }
 
-fn event(name: &str, data: &impl Serialize) -> Event {
+pub(super) fn event(name: &str, data: &impl Serialize) -> Event {
     // JSON holds no line breaks, which an event's data could not have.
     Event::default().event(name).data(serde_json::to_string(data).unwrap_or_default())
 }

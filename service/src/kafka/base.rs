@@ -1,4 +1,4 @@
-//! The base of a `camera-status` that was made anew: what keeps epochs growing when offsets begin at 0 again.
+//! The base of a `camera-status` or `job-status` that was made anew: what keeps epochs growing when offsets begin at 0 again.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -19,13 +19,17 @@ const LOOK: Duration = Duration::from_millis(50);
 /// in a minute.
 const LAST: i64 = 2_000;
 
-/// Writes a base into every partition of `camera-status`, and gives it. It is the time, in milliseconds since 1970: offsets
+/// Writes a base into every partition of `topic`, `camera-status` or `job-status`, and gives it. It is the time, in milliseconds since 1970: offsets
 /// grow by far less than one a millisecond, so it is above every epoch of an earlier topic, whatever base that had. Where
 /// something shows that it is not (a clock that is wrong), or the topic holds statuses already, it is refused.
-pub fn write_base(settings: &KafkaSettings, topics: &Topics, timeout: Duration) -> Result<u64, KafkaFault> {
-    let topic = topics.camera_status();
+pub fn write_base(
+    settings: &KafkaSettings,
+    topic: &str,
+    topics: &Topics,
+    timeout: Duration,
+) -> Result<u64, KafkaFault> {
     let refuse = |sentence: String| Err(KafkaFault::new(FaultKind::Other, sentence));
-    let mut tail = Tail::open(settings, &[topic.as_str()], timeout)?;
+    let mut tail = Tail::open(settings, &[topic], timeout)?;
     let (mut statuses, mut highest) = (0_u64, 0_u64);
     tail.catch_up(timeout, |record| match record.value {
         Some(value) if record.id() == Some(Base::KEY) => {
@@ -38,7 +42,7 @@ pub fn write_base(settings: &KafkaSettings, topics: &Topics, timeout: Duration) 
     })?;
     if statuses > 0 {
         return refuse(format!(
-            "topic {topic} holds statuses of cameras already, whose epochs a base would change; stop the pipelines, \
+            "topic {topic} holds statuses already, whose epochs a base would change; stop the pipelines and workers, \
              delete the topic, and make it anew with sightline topics apply"
         ));
     }
@@ -51,8 +55,8 @@ pub fn write_base(settings: &KafkaSettings, topics: &Topics, timeout: Duration) 
         ));
     }
     let mut writes = Vec::new();
-    for partition in 0..tail.partitions(&topic) {
-        let write = Write::of(topic.clone(), &Base { base })
+    for partition in 0..tail.partitions(topic) {
+        let write = Write::of(topic.to_owned(), &Base { base })
             .map_err(|error| KafkaFault::new(FaultKind::Other, error.to_string()))?;
         writes.push(Write { partition: i32::try_from(partition).ok(), ..write });
     }

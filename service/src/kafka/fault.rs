@@ -110,6 +110,11 @@ impl KafkaFault {
     }
 
     /// Of one record for `topic`, refused by the client or by the broker.
+    /// A topic that is not there.
+    pub fn unknown_topic(topic: &str) -> Self {
+        Self::of_record(RDKafkaErrorCode::UnknownTopic, topic)
+    }
+
     pub(crate) fn of_record(code: RDKafkaErrorCode, topic: &str) -> Self {
         use RDKafkaErrorCode as Code;
         let (kind, what) = match code {

@@ -6,6 +6,7 @@ mod dead_letter;
 mod embedded;
 mod fault;
 mod follower;
+mod lag;
 mod link;
 mod member;
 mod producer;
@@ -26,6 +27,7 @@ pub use dead_letter::{
 pub use embedded::EmbeddedBroker;
 pub use fault::{FaultKind, KafkaFault};
 pub use follower::{Follower, Start};
+pub use lag::{Lag, PartitionLag};
 pub use link::LinkState;
 pub use member::{Held, Member, SESSION};
 pub use producer::{Delivered, LINGER_MS, LOW_LATENCY_LINGER_MS, OnDelivery, Producer, Refused, SendError};

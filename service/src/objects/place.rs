@@ -132,6 +132,21 @@ impl Place {
         found.map_ok(meta).map_err(move |error| place.fault("list", &shown, &error))
     }
 
+    /// The same from behind a name on, in the order of names: of a bucket.
+    pub fn list_behind(
+        &self,
+        folder: &Path,
+        after: &Path,
+    ) -> impl Stream<Item = Result<Meta, Fault>> + Send + 'static {
+        let (place, shown) = (self.clone(), folder.to_string());
+        let found = self.store.list_with_offset(Some(folder), after).boxed();
+        let meta = {
+            let place = place.clone();
+            move |meta| place.meta(meta)
+        };
+        found.map_ok(meta).map_err(move |error| place.fault("list", &shown, &error))
+    }
+
     fn meta(&self, meta: ObjectMeta) -> Meta {
         let below = if self.root.as_ref().is_empty() { 0 } else { self.root.as_ref().len() + 1 };
         Meta {
