@@ -154,7 +154,7 @@ fn a_foreign_client_reads_every_frame_once_in_order_and_valid() {
     let again = topics("apply", bootstrap, &[]);
     assert_eq!(
         (again.status.code(), stdout(&again).as_str()),
-        (Some(0), "all 10 topics are as they should be\n")
+        (Some(0), "all 12 topics are as they should be\n")
     );
     assert_eq!(topics("check", bootstrap, &[]).status.code(), Some(0));
     let fewer = output(&["topics", "check", "--kafka", bootstrap, "--partitions", "48"]);

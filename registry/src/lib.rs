@@ -17,6 +17,7 @@ use sightline_service::shutdown::Shutdown;
 use sightline_service::uri_policy::UriPolicy;
 
 pub mod api;
+mod audits;
 pub mod auth;
 mod balance;
 mod desk;

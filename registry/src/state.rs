@@ -1,15 +1,15 @@
 //! What is known of cameras, pods and changes, by their records. No Kafka, no clock: both are handed in.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sightline_schema::{Audit, Base, Camera, CameraState, Placement, Pod, Status};
 
+use crate::audits::Audits;
+
 /// A pod writes every 5 s; one that was silent for so long is dead.
 pub(crate) const POD_LIFE: Duration = Duration::from_secs(15);
-/// How many changes are kept in memory; the topic has them all.
-pub(crate) const AUDITS: usize = 10_000;
 
 /// The topics that a view is made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -94,14 +94,6 @@ impl KnownPod {
     }
 }
 
-/// An accepted change, by where it lies.
-#[derive(Clone, Debug)]
-pub(crate) struct Audited {
-    pub audit: Arc<Audit>,
-    pub partition: i32,
-    pub offset: i64,
-}
-
 /// What changed for those who watch.
 #[derive(Clone, Debug)]
 pub(crate) enum Event {
@@ -122,8 +114,7 @@ pub(crate) struct Applied {
 pub(crate) struct State {
     pub cameras: BTreeMap<String, Known>,
     pub pods: BTreeMap<String, KnownPod>,
-    /// Oldest first.
-    pub audits: VecDeque<Audited>,
+    pub audits: Audits,
     /// The ids whose newest record can't be read.
     pub unreadable: BTreeSet<String>,
     /// Mean capacity of a pool's pods, as last known.
@@ -272,11 +263,7 @@ impl State {
     fn apply_audit(&mut self, record: &Record<'_>) -> Applied {
         let audit = record.value.and_then(|value| serde_json::from_slice::<Audit>(value).ok());
         if let Some(audit) = audit {
-            if self.audits.len() == AUDITS {
-                self.audits.pop_front();
-            }
-            let (partition, offset) = (record.partition, record.offset);
-            self.audits.push_back(Audited { audit: Arc::new(audit), partition, offset });
+            self.audits.add(audit, record.partition, record.offset);
         }
         Applied::default()
     }

@@ -9,7 +9,8 @@ use crate::follow::Follow;
 use crate::sightline::{output, wait_for};
 
 const SOON: Duration = Duration::from_secs(60);
-const LOST: [&str; 3] = ["sightline.cameras", "sightline.placements", "sightline.camera-status"];
+const LOST: [&str; 4] =
+    ["sightline.cameras", "sightline.placements", "sightline.camera-status", "sightline.job-status"];
 
 #[test]
 fn registrations_come_back_into_topics_made_anew_and_epochs_go_on() {
@@ -47,6 +48,9 @@ fn registrations_come_back_into_topics_made_anew_and_epochs_go_on() {
     let said = made.lines().find(|line| line.starts_with("wrote a base of ")).expect("apply says the base");
     let base: u64 = said.split(' ').nth(4).unwrap().parse().unwrap();
     assert!(base > before, "{said}");
+    // Epochs of jobs go on, too.
+    let of_jobs = made.lines().find(|line| line.contains("of topic sightline.job-status"));
+    assert!(of_jobs.is_some_and(|line| line.starts_with("wrote a base of ")), "{made}");
 
     crew.statuses = Follow::topic(&bootstrap, "sightline.camera-status");
     crew.register(&[camera]);

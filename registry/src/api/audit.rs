@@ -24,7 +24,7 @@ pub(super) fn list(app: &App, asked: &Asked) -> Answer {
         }
     };
     let page = app.view().read(|state| {
-        let newest = state.audits.iter().rev();
+        let newest = state.audits.newest();
         let mut items = newest
             .skip_while(|entry| before.is_some_and(|before| before != (entry.partition, entry.offset)))
             .skip(usize::from(before.is_some()))
