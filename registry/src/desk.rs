@@ -28,7 +28,7 @@ const FOLLOW: Duration = Duration::from_secs(5);
 /// Whether somebody else took over is asked this often while there is nothing to write.
 const CHECK: Duration = Duration::from_secs(10);
 /// How long a new writer may wait for its coordinator.
-const COORDINATOR: Duration = Duration::from_secs(10);
+const COORDINATOR: Duration = Duration::from_secs(30);
 
 /// What came of a wish that was taken.
 #[derive(Clone, Debug)]

@@ -15,7 +15,7 @@ use crate::metrics::Metrics;
 use crate::problem::Problem;
 
 /// How long a new writer may wait for its coordinator.
-const COORDINATOR: Duration = Duration::from_secs(10);
+const COORDINATOR: Duration = Duration::from_secs(30);
 
 /// What came of a wish that was taken.
 #[derive(Clone, Debug)]
