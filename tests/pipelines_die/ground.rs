@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-/// An object stands still in the zone for this long before it has dwelled. Of the sample's stays at `west-crossing` none is
+/// Who is in the zone for this long has dwelled. Of the sample's stays at `west-crossing` none is
 /// near to it; the other zone's are all shorter, or too near to tell.
 pub(crate) const DWELL_S: f64 = 2.0;
 const DWELLED_AT: &str = "west-crossing";

@@ -15,7 +15,7 @@ use crate::kcat;
 use crate::postgres::Postgres;
 use crate::sightline::Sightline;
 
-/// Results a second of each camera: at this rate the sample's events are those of every frame (`undisturbed` in deaths.rs).
+/// Results a second of each camera: enough for the sample's events to be those of every frame, and little enough for two cores.
 const FPS: f64 = 10.0;
 const SOON: Duration = Duration::from_secs(60);
 
@@ -84,7 +84,7 @@ impl Scene {
         scene
     }
 
-    /// A pod comes, and holds slots.
+    /// A pod comes; it holds nothing yet.
     pub(crate) fn add(&mut self, name: &str) {
         self.say(&format!("{name} is started"));
         self.pods.push((name.to_owned(), self.crew.pod(name, &[])));
