@@ -40,7 +40,7 @@ fn a_partition_that_was_held_back_flows_again_when_it_comes_back() {
         }
         (held.len() == 2).then_some(())
     });
-    [0, 1].map(write);
+    [0, 1].into_iter().for_each(write);
     // Held back once it is read, as by who works at it.
     let mut read = std::collections::BTreeSet::new();
     until(&first, |step| {
