@@ -88,7 +88,7 @@ fn a_long_recording_takes_no_more_memory_than_a_short_one() {
     };
     noise("short.mp4", 300);
     let long = noise("long.mp4", hours * 3600);
-    let mut add_one = |id: &str, name: &str| {
+    let add_one = |id: &str, name: &str| {
         let mut job = job(id, &format!("s3://archive/{name}"));
         job["spec"] = json!({"sampling": {"mode": "fps", "fps": 0.02}});
         add(bootstrap, 0, &job);
