@@ -48,7 +48,7 @@ pub(super) fn add(client: &Client, shape: Shape, args: AddJobsArgs) -> Outcome {
     }
     let (report, next) = ask(client, wanted, args.max)?;
     let refused = report["refused"].as_u64().unwrap_or(0);
-    output::show(shape, &report, |report| said(report))?;
+    output::show(shape, &report, said)?;
     if next {
         let max = args.max;
         return Err(Failure::failed(format!(
