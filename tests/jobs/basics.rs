@@ -1,5 +1,7 @@
 //! One worker, and what it does with each kind of job.
 
+use std::io::Write as _;
+
 use serde_json::json;
 
 use crate::clips::{Coding, Part};
@@ -86,6 +88,33 @@ fn a_queue_is_worked_off_and_each_job_ends_in_its_state() {
     worker.signal("TERM");
     let (status, said) = worker.wait();
     assert!(status.success(), "{said}");
+}
+
+#[test]
+fn a_file_that_grows_while_it_is_read_is_read_again() {
+    let _stage = stage();
+    let broker = started();
+    let folder = tempfile::tempdir().unwrap();
+    let bootstrap = &broker.bootstrap;
+    let part = Part { offset: 0, frames: 300, size: (1280, 720), coding: Coding::H264Ts };
+    let file = part.make(folder.path(), "grows");
+    add(bootstrap, 0, &job("job-grows", &file.to_string_lossy()));
+    let worker = worker(bootstrap, folder.path(), &["--retry-after", "1"]);
+    wait_for("it to run", || (state(bootstrap, "job-grows") == "running").then_some(()));
+    // A packet of the transport stream that nothing is made of.
+    let mut packet = [0xff_u8; 188];
+    packet[..4].copy_from_slice(&[0x47, 0x1f, 0xff, 0x10]);
+    std::fs::File::options().append(true).open(&file).unwrap().write_all(&packet).unwrap();
+    wait_for("its second attempt", || (state(bootstrap, "job-grows") == "done").then_some(()));
+    let done = statuses(bootstrap).remove("job-grows").unwrap();
+    assert_eq!(
+        (done["attempt"].as_i64(), done["progress"]["frames"].as_i64()),
+        (Some(2), Some(300)),
+        "{done}"
+    );
+    worker.signal("TERM");
+    let (_, said) = worker.wait();
+    assert!(said.contains("changed while it was read"), "{said}");
 }
 
 #[test]

@@ -9,6 +9,8 @@ mod clips;
 mod kafka;
 #[path = "../support/kcat.rs"]
 mod kcat;
+#[path = "../support/media.rs"]
+mod media;
 mod objects;
 #[path = "../support/postgres.rs"]
 mod postgres;

@@ -2,7 +2,11 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
+use std::time::{Duration, Instant};
 
+use serde_json::json;
+
+use crate::chance::setting;
 use crate::clips::{Coding, Part};
 use crate::queue::*;
 use crate::s3::{S3, SECRET};
@@ -62,7 +66,54 @@ fn an_object_is_worked_off_where_it_lies_and_one_that_vanishes_says_so() {
         assert_eq!(found[id]["progress"]["frames"], 80, "{}", found[id]);
     }
     worker.signal("TERM");
-    assert!(worker.wait().0.success());
+    let (status, said) = worker.wait();
+    assert!(status.success() && said.contains("cannot read clips/large.mp4"), "not in its middle: {said}");
+}
+
+/// `JOB_HOURS` (1) of video, of which little is looked at: what is measured is reading.
+#[test]
+fn a_long_recording_takes_no_more_memory_than_a_short_one() {
+    let _stage = stage();
+    let broker = started();
+    let s3 = S3::start();
+    let bootstrap = &broker.bootstrap;
+    let hours = setting("JOB_HOURS", 1);
+    let noise = |name: &str, seconds: u64| {
+        crate::media::run(&format!(
+            "videotestsrc pattern=snow num-buffers={seconds} ! video/x-raw,width=160,height=90,framerate=1/1 ! \
+             x264enc speed-preset=ultrafast key-int-max=10 ! h264parse ! mp4mux ! filesink location=\"{}\"",
+            s3.bucket("archive").join(name).display()
+        ));
+        s3.bucket("archive").join(name)
+    };
+    noise("short.mp4", 300);
+    let long = noise("long.mp4", hours * 3600);
+    let add_one = |id: &str, name: &str| {
+        let mut job = job(id, &format!("s3://archive/{name}"));
+        job["spec"] = json!({"sampling": {"mode": "fps", "fps": 0.02}});
+        add(bootstrap, 0, &job);
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = worker_command(bootstrap, folder.path(), &["--allow-bucket", "s3://archive"]);
+    s3.environment(&mut command, SECRET);
+    let worker = Sightline::spawn(command);
+    let peak = || {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", worker.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() / 1024
+    };
+    add_one("job-short", "short.mp4");
+    wait_for("the short one", || (state(bootstrap, "job-short") == "done").then_some(()));
+    let before = peak();
+    add_one("job-long", "long.mp4");
+    let deadline = Instant::now() + Duration::from_secs(3600);
+    while state(bootstrap, "job-long") != "done" {
+        assert!(Instant::now() < deadline, "{:?}", statuses(bootstrap).get("job-long"));
+        std::thread::park_timeout(Duration::from_millis(500));
+    }
+    let (after, mib) = (peak(), std::fs::metadata(long).unwrap().len() >> 20);
+    println!("{hours} h in {mib} MiB: {before} MiB after the short one, {after} MiB at the most");
+    assert!(after < before + 64, "{before} MiB became {after} MiB");
 }
 
 #[test]

@@ -178,10 +178,10 @@ mod tests {
                 let head = Head { is_cancelled: cancelled, ..head(&job, Some((state, attempt, ago))) };
                 match decide(&head, NOW) {
                     Verdict::Pass => {
-                        assert!(matches!(state, JobState::Done | JobState::Cancelled) || attempt >= of)
+                        assert!(matches!(state, JobState::Done | JobState::Cancelled) || attempt >= of);
                     }
                     Verdict::Take => {
-                        assert!(!(state.is_in_work() && ago < SILENCE) && due.is_none() && !cancelled)
+                        assert!(!(state.is_in_work() && ago < SILENCE) && due.is_none() && !cancelled);
                     }
                     Verdict::Cancel => assert!(cancelled),
                     Verdict::Move => assert!(due.is_some() && !cancelled),

@@ -12,7 +12,7 @@ use super::desk::{Unwritten, now};
 use super::metrics::Ended;
 use super::queue::{Content, Pending};
 use super::{AGAIN, Worker};
-use crate::run::Ready;
+use crate::run::{CameraRefused, Ready};
 
 /// What is to be done with a head, taken out of the queue's borrow.
 enum Task {
@@ -159,6 +159,9 @@ impl Worker {
     fn take(&mut self, job: Job, partition: &Partition, offset: i64) -> Result<(), Unwritten> {
         let ready = match Ready::of_runner(&self.runner, &job.camera()) {
             Ok(ready) => ready,
+            Err(CameraRefused::Settings { reason, .. }) => {
+                return self.refuse(&job, reason, partition, offset);
+            }
             Err(refused) => return self.refuse(&job, refused.to_string(), partition, offset),
         };
         let status = self.status(&job, JobState::Claimed);

@@ -41,6 +41,12 @@ pub(super) fn explain(error: &glib::Error, debug: Option<&str>, options: &GstOpt
                 ErrorCode::Corrupt,
                 format!("{address} can't be decoded: {}", first_line(error.message(), debug)),
             ),
+            // What broke the connection is told by no error of its own, or by one that comes too late.
+            _ if options.address.kind() == Kind::Http
+                && debug.contains("streaming stopped, reason error") =>
+            {
+                (ErrorCode::Unreachable, format!("{address} broke off the connection"))
+            }
             _ if debug.contains("not-negotiated") => {
                 (ErrorCode::CodecUnsupported, format!("{address} holds video that can't be decoded here"))
             }
@@ -72,7 +78,7 @@ fn resource(
         return (ErrorCode::AuthFailed, message);
     }
     let redirects = ["Moved Permanently", "Found", "See Other", "Temporary Redirect", "Permanent Redirect"];
-    if options.stays && redirects.into_iter().any(says) {
+    if options.stays && !says("Not Found") && redirects.into_iter().any(says) {
         let message =
             format!("{address} redirects, and that is not followed here; register where it leads to");
         return (ErrorCode::ForbiddenUri, message);

@@ -242,7 +242,14 @@ impl ConsumerContext for ReaderContext {
         if let Rebalance::Assign(partitions) = rebalance
             && partitions.count() > 0
         {
-            let _ = catch_unwind(AssertUnwindSafe(|| self.begin(consumer, partitions)));
+            let begin = || {
+                // The client remembers what was held back when it was here before.
+                if let Err(error) = consumer.resume(partitions) {
+                    tracing::debug!(%error, "reading on in partitions that come");
+                }
+                self.begin(consumer, partitions);
+            };
+            let _ = catch_unwind(AssertUnwindSafe(begin));
         }
     }
 }

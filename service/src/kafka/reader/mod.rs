@@ -295,3 +295,7 @@ fn list<'p>(next: impl IntoIterator<Item = (&'p Partition, i64)>) -> TopicPartit
     }
     offsets
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic)]
+mod tests;
