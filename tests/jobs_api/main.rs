@@ -20,3 +20,4 @@ mod s3;
 #[path = "../support/sightline.rs"]
 mod sightline;
 mod stores;
+mod whole;

@@ -28,6 +28,7 @@ fn registry(bootstrap: &str, files: &Files, environment: impl FnOnce(&mut Comman
     ]);
     environment(&mut command);
     let mut registry = Registry::of(command, files);
+    registry.process.wait_for_line("ready cameras=");
     registry.process.wait_for_line("jobs are read");
     registry
 }
