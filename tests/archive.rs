@@ -12,6 +12,8 @@ mod kafka;
 mod s3;
 #[path = "support/sightline.rs"]
 mod sightline;
+#[path = "support/small_disk.rs"]
+mod small_disk;
 
 use std::path::Path;
 use std::process::Command;
@@ -285,7 +287,7 @@ fn a_full_disk_loses_nothing() {
     let scene = Scene::start();
     let mut chance = Chance::by("ARCHIVE_SEED");
     let (detections, _) = messages(&mut chance, 3000);
-    let Some(disk) = archived::SmallDisk::mount(128 << 10) else {
+    let Some(disk) = small_disk::SmallDisk::mount(128 << 10) else {
         println!("left out: only root can mount a small disk");
         return;
     };

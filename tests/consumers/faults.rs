@@ -7,6 +7,7 @@ use crate::kcat;
 use crate::postgres::{Postgres, USER};
 use crate::scene::*;
 use crate::sightline::{Metrics, Sightline, command, get, output, wait_for};
+use crate::small_disk::SmallDisk;
 
 const DEAD_LETTERS: &str = "sightline.dead-letter";
 
@@ -112,6 +113,29 @@ fn a_database_that_does_not_do_it_is_waited_for_and_nothing_is_lost() {
     wait_for_rows(&mut store, &database, wanted);
     store.signal("TERM");
     assert!(store.wait().0.success());
+}
+
+#[test]
+fn a_full_disk_under_the_database_loses_nothing() {
+    let _stage = stage();
+    let Some(disk) = SmallDisk::mount(2 << 20) else {
+        // A file system of a few MiB is made by whoever may: in CI that is always so.
+        assert!(std::env::var_os("CI").is_none(), "a small disk could not be mounted");
+        eprintln!("NOT RUN: mounting a small disk needs root");
+        return;
+    };
+    let (broker, database) = (started(), Postgres::start());
+    let bootstrap = broker.bootstrap.as_str();
+    put(bootstrap, &[event(0, "person")]);
+    let mut store = store(bootstrap, &database, &["--only", "events"]);
+    wait_for_rows(&mut store, &database, 1);
+    database.move_table("events", disk.path());
+
+    let events: Vec<_> = (1..=20_000).map(|n| event(n, "person")).collect();
+    put(bootstrap, &events);
+    wait_until_said(&mut store, "full", "No space left on device");
+    disk.grow(64 << 20);
+    wait_for_rows(&mut store, &database, 20_001);
 }
 
 #[test]

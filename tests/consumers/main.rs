@@ -19,4 +19,6 @@ mod scene;
 #[path = "../support/sightline.rs"]
 mod sightline;
 mod sleeping;
+#[path = "../support/small_disk.rs"]
+mod small_disk;
 mod truth;

@@ -109,6 +109,15 @@ impl Postgres {
         self.try_psql("postgres", "video", statement).unwrap_or_else(|error| panic!("{statement}: {error}"))
     }
 
+    /// Puts a table of `video` into this directory.
+    pub fn move_table(&self, table: &str, to: &Path) {
+        if is_root() {
+            run(Command::new("chown").arg("postgres").arg(to));
+        }
+        self.superuser(&format!("CREATE TABLESPACE elsewhere LOCATION '{}'", to.display()));
+        self.superuser_in_video(&format!("ALTER TABLE {table} SET TABLESPACE elsewhere"));
+    }
+
     fn try_psql(&self, user: &str, database: &str, statement: &str) -> Result<String, String> {
         let mut psql = Command::new("psql");
         psql.args([
