@@ -22,6 +22,12 @@ struct Least {
     labels: BTreeMap<String, String>,
 }
 
+/// What a record says it is.
+#[derive(Deserialize)]
+struct Named {
+    schema: Option<String>,
+}
+
 impl Worker {
     pub(super) fn receive(&mut self, batch: &Batch) {
         let partition = (batch.topic.to_string(), batch.partition);
@@ -55,6 +61,11 @@ impl Worker {
 /// What a record is.
 pub(super) fn read(value: Option<&[u8]>) -> Content {
     let Some(value) = value else { return Content::Unreadable("it has no value".to_owned()) };
+    // What is derived does not look at it.
+    let named = serde_json::from_slice::<Named>(value).ok().and_then(|named| named.schema);
+    if let Some(other) = named.filter(|schema| schema != Job::schema_name()) {
+        return Content::Unreadable(format!("{other} is not known to this version; upgrade the workers"));
+    }
     let (job, error) = match serde_json::from_slice::<Job>(value) {
         Ok(job) => (job, None),
         Err(error) => match serde_json::from_slice::<Least>(value) {
@@ -98,7 +109,8 @@ mod tests {
     fn a_record_is_a_job_or_says_why_it_is_none() {
         let least = r#""id":"job-a","uri":"a.mp4","start":"2026-11-23T18:40:12.033Z""#;
         let of = |rest: &str| read(Some(format!("{{{least}{rest}}}").as_bytes()));
-        assert!(matches!(of(""), Content::Unreadable(_)), "a record names its schema");
+        assert!(matches!(of(r#","schema":"job/2""#), Content::Unreadable(_)), "of a later version");
+        assert!(matches!(of(""), Content::Job(_)), "its header says what it is");
         let Content::Job(job) = of(r#","schema":"job/1""#) else { panic!("not read") };
         assert_eq!((job.attempt, job.pool.as_str()), (1, "default"));
         for (rest, field) in [
