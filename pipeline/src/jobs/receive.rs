@@ -90,7 +90,7 @@ impl Least {
         Job {
             id,
             uri,
-            pool: pool.unwrap_or_default(),
+            pool: pool.unwrap_or_else(|| "default".to_owned()),
             start,
             spec: JobSpec::default(),
             labels,
