@@ -1,11 +1,17 @@
 #!/bin/sh
 # Installs what is missing: Debian packages (as root; otherwise says which, and stops) and the ONNX Runtime
-# library. `setup.sh test` also what the tests need. Quick when everything is there.
+# library. `setup.sh test` also what the tests need; `setup.sh chart`, `setup.sh images` and `setup.sh cluster` what the tests of the
+# chart, of the images or on a real cluster need, and nothing else. Quick when everything is there.
 set -eu
 
 root=$(cd "$(dirname "$0")/.." && pwd)
-lists=$root/scripts/packages.txt
-[ "${1:-}" = test ] && lists="$lists $root/scripts/packages-test.txt"
+case ${1:-} in
+test) lists="$root/scripts/packages.txt $root/scripts/packages-test.txt" ;;
+chart) lists=$root/scripts/packages-chart.txt ;;
+images) lists=$root/scripts/packages-images.txt ;;
+cluster) lists=$root/scripts/packages-cluster.txt ;;
+*) lists=$root/scripts/packages.txt ;;
+esac
 
 missing=
 # shellcheck disable=SC2086 # a list of files
@@ -33,6 +39,32 @@ if [ -n "$missing" ]; then
     apt-get -q -o DPkg::Lock::Timeout=300 update
     # shellcheck disable=SC2086
     apt-get -q -o DPkg::Lock::Timeout=300 install -y --no-install-recommends $missing
+fi
+
+# A venv does not move: one that is not finished has no installed.txt, and is made anew.
+venv() {
+    list=$root/scripts/$1.txt
+    deps=$root/.deps/$1
+    if ! cmp -s "$list" "$deps/installed.txt"; then
+        echo "fetching $2 for the tests"
+        rm -rf "$deps"
+        python3 -m venv "$deps"
+        "$deps/bin/pip" install -q --disable-pip-version-check --no-deps --require-hashes --only-binary :all: -r "$list"
+        cp "$list" "$deps/installed.txt"
+    fi
+}
+
+[ "${1:-}" != cluster ] || exit 0
+if [ "${1:-}" = chart ]; then
+    mkdir -p "$root/.deps"
+    venv chart PyYAML
+    "$root/scripts/chart-tools.sh"
+    exit 0
+fi
+if [ "${1:-}" = images ]; then
+    mkdir -p "$root/.deps"
+    venv images-checks "a validator of CycloneDX"
+    exit 0
 fi
 
 if ! command -v cargo >/dev/null; then
@@ -72,21 +104,10 @@ if ! cmp -s "$list" "$deps/installed.txt"; then
     mv "$work" "$deps"
 fi
 
-# A venv does not move: one that is not finished has no installed.txt, and is made anew.
-venv() {
-    list=$root/scripts/$1.txt
-    deps=$root/.deps/$1
-    if ! cmp -s "$list" "$deps/installed.txt"; then
-        echo "fetching $2 for the tests"
-        rm -rf "$deps"
-        python3 -m venv "$deps"
-        "$deps/bin/pip" install -q --disable-pip-version-check --no-deps --require-hashes --only-binary :all: -r "$list"
-        cp "$list" "$deps/installed.txt"
-    fi
-}
 venv schemathesis schemathesis
 venv oracle shapely
 venv archive-readers "DuckDB and pandas"
+venv dashboards matplotlib
 
 # A real S3 server, Apache-2.0.
 version=v1.8.0

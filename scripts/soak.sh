@@ -19,15 +19,26 @@ pipelines_die() {
     DEATH_SECONDS=${DEATH_SECONDS:-390} DEATH_EVERY=${DEATH_EVERY:-60} ROLL_ROUNDS=${ROLL_ROUNDS:-4} run pipelines_die
 }
 
-# Fails where the test does.
+# Workers die over forty recordings.
+jobs() {
+    JOB_FILES=${JOB_FILES:-40} JOB_KILLS=${JOB_KILLS:-12} run jobs proof::
+}
+
+# A recording of ten hours.
+hours() {
+    JOB_HOURS=${JOB_HOURS:-10} run jobs a_long_recording
+}
+
+# Fails where the test does. `run TEST [FILTER]`
 run() {
-    cargo test --release --locked --test "$1" -- --nocapture --test-threads 1 | tee "target/$1.log"
-    echo "the record is target/$1.log"
+    local log=target/${FUNCNAME[1]}.log
+    cargo test --release --locked --test "$1" -- --nocapture --test-threads 1 "${@:2}" | tee "$log"
+    echo "the record is $log"
 }
 
 scripts/kafka.sh
 cargo build --release --locked --examples
-[ $# -gt 0 ] || set -- consumers pipelines_die soak
+[ $# -gt 0 ] || set -- consumers pipelines_die jobs hours soak
 for name in "$@"; do
     "$name"
 done

@@ -24,6 +24,9 @@ step "format" cargo fmt --all --check
 step "lints" cargo clippy --workspace --all-targets --locked -- -D warnings
 step "control-plane build" cargo check --locked --no-default-features
 step "build" cargo test --workspace --locked --no-run
+# With the binary of the build above: another set of features would build everything anew.
+step "dashboards" env SIGHTLINE_BIN="$PWD/target/debug/sightline" scripts/test-dashboards.sh --pages
 step "tests" cargo test --workspace --locked --no-fail-fast
+step "chart" scripts/test-chart.sh
 step "fuzzing" env FUZZ_SEED=1 scripts/fuzz.sh 10
 echo "== all: $((SECONDS - started)) s"

@@ -3,7 +3,6 @@
 use serde::Serialize;
 use sightline_pipeline::bench::{BenchError, BenchOptions, Round, input_size, quantile, round};
 use sightline_pipeline::detect::Thresholds;
-use sightline_pipeline::source;
 use sightline_pipeline::source::address::Address;
 use sightline_schema::Camera;
 
@@ -37,7 +36,7 @@ struct Report {
 }
 
 pub(crate) fn run(args: &BenchArgs) -> Outcome {
-    source::gst::init().map_err(Failure::failed)?;
+    model::decoding(args.decoding)?;
     let model = model::open(&args.model.model, &args.model.reading)?;
     let camera = Camera::new("bench", &args.video);
     let thresholds = Thresholds::of(&camera, &model.classes(), true).map_err(Failure::usage)?;

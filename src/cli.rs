@@ -109,12 +109,25 @@ pub(crate) struct ModelReadingArgs {
     /// command refuses
     #[arg(long, value_name = "DEVICE", default_value = "auto", env = "SIGHTLINE_DEVICE")]
     pub(crate) device: sightline_pipeline::detect::DeviceChoice,
+    /// Where the engines that TensorRT builds are kept for the next start; with --device tensorrt alone
+    #[arg(long, value_name = "DIR", env = "SIGHTLINE_ENGINE_CACHE")]
+    pub(crate) engine_cache: Option<PathBuf>,
     /// Detect workers, each with a session of its own. Default: one a core
     #[arg(long, value_name = "N", env = "SIGHTLINE_WORKERS", value_parser = clap::value_parser!(u16).range(1..=256))]
     pub(crate) workers: Option<u16>,
     /// The ONNX Runtime library. Default: looked for beside the command and in .deps/onnxruntime
     #[arg(long, value_name = "FILE", env = "SIGHTLINE_ONNXRUNTIME")]
     pub(crate) onnxruntime: Option<PathBuf>,
+}
+
+/// How video is decoded.
+#[cfg(feature = "pipeline")]
+#[derive(Args, Debug, Clone, Copy)]
+pub(crate) struct DecodingArgs {
+    /// What decodes H.264 and H.265: auto, software, nvdec, vaapi. One asked for by name does it, or the command refuses;
+    /// auto is the best that opens here
+    #[arg(long, value_name = "DECODER", default_value = "auto", env = "SIGHTLINE_DECODER")]
+    pub(crate) decoder: sightline_pipeline::source::gst::decoders::DecoderChoice,
 }
 
 /// What counts as a detection, where no camera says it.
@@ -147,6 +160,8 @@ pub(crate) struct DetectArgs {
     /// Files, pictures (JPEG, PNG), rtsp://, http(s)://, test://PATTERN?size=WxH&fps=N&frames=N
     #[arg(value_name = "INPUT", required = true)]
     pub(crate) inputs: Vec<String>,
+    #[command(flatten)]
+    pub(crate) decoding: DecodingArgs,
     #[command(flatten)]
     pub(crate) model: ModelArgs,
     #[command(flatten)]
@@ -207,6 +222,18 @@ pub(crate) struct HttpArgs {
     pub(crate) http: SocketAddr,
 }
 
+/// Where sampled work is told of.
+#[derive(Args, Debug, Clone)]
+pub(crate) struct TraceArgs {
+    /// An OpenTelemetry collector that takes OTLP over HTTP, as in http://otel-collector:4318: traces of sampled frames go there
+    #[arg(long, value_name = "URL", env = "SIGHTLINE_OTLP")]
+    pub(crate) otlp: Option<String>,
+    /// The share of frames that are traced, 0 to 1; of the registry: of requests. Default: 0; of a consumer 1, all that it
+    /// reads of
+    #[arg(long, value_name = "SHARE", env = "SIGHTLINE_TRACE_SAMPLE", value_parser = share)]
+    pub(crate) trace_sample: Option<f64>,
+}
+
 #[cfg(feature = "pipeline")]
 #[derive(Args, Debug)]
 pub(crate) struct PipelineArgs {
@@ -220,6 +247,8 @@ pub(crate) struct PipelineArgs {
     #[arg(long, value_name = "FPS", env = "SIGHTLINE_CAPACITY_FPS", value_parser = capacity)]
     pub(crate) capacity_fps: Option<f64>,
     #[command(flatten)]
+    pub(crate) decoding: DecodingArgs,
+    #[command(flatten)]
     pub(crate) kafka: KafkaArgs,
     #[command(flatten)]
     pub(crate) model: ModelArgs,
@@ -227,6 +256,8 @@ pub(crate) struct PipelineArgs {
     pub(crate) publishing: PublishingArgs,
     #[command(flatten)]
     pub(crate) http: HttpArgs,
+    #[command(flatten)]
+    pub(crate) traces: TraceArgs,
     /// Where cameras' secrets are: a directory for each, by its name, with the files `username` and `password`
     #[arg(long, value_name = "DIR", env = "SIGHTLINE_SECRETS")]
     pub(crate) secrets: Option<PathBuf>,
@@ -265,11 +296,15 @@ pub(crate) struct WorkerArgs {
     )]
     pub(crate) retry_after: Vec<u32>,
     #[command(flatten)]
+    pub(crate) decoding: DecodingArgs,
+    #[command(flatten)]
     pub(crate) kafka: KafkaArgs,
     #[command(flatten)]
     pub(crate) model: ModelArgs,
     #[command(flatten)]
     pub(crate) http: HttpArgs,
+    #[command(flatten)]
+    pub(crate) traces: TraceArgs,
     /// This process's name in statuses. Default: the host's name
     #[arg(long, value_name = "NAME", env = "SIGHTLINE_POD")]
     pub(crate) pod: Option<String>,
@@ -308,6 +343,8 @@ pub(crate) struct UpArgs {
     #[arg(long, short, value_name = "FILE", env = "SIGHTLINE_MODEL")]
     pub(crate) model: Option<PathBuf>,
     #[command(flatten)]
+    pub(crate) decoding: DecodingArgs,
+    #[command(flatten)]
     pub(crate) reading: ModelReadingArgs,
     #[command(flatten)]
     pub(crate) thresholds: ThresholdArgs,
@@ -320,6 +357,8 @@ pub(crate) struct UpArgs {
     pub(crate) publishing: PublishingArgs,
     #[command(flatten)]
     pub(crate) http: HttpArgs,
+    #[command(flatten)]
+    pub(crate) traces: TraceArgs,
     /// Where cameras' secrets are: a directory for each, by its name, with the files `username` and `password`
     #[arg(long, value_name = "DIR", env = "SIGHTLINE_SECRETS")]
     pub(crate) secrets: Option<PathBuf>,
@@ -361,6 +400,8 @@ pub(crate) struct ProbeArgs {
     /// What detection costs here: an ONNX file
     #[arg(long, short, value_name = "FILE", env = "SIGHTLINE_MODEL")]
     pub(crate) model: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) decoding: DecodingArgs,
     #[command(flatten)]
     pub(crate) reading: ModelReadingArgs,
     #[arg(long, value_enum, default_value = "text")]
@@ -466,6 +507,8 @@ pub(crate) struct TrackArgs {
 #[derive(Args, Debug)]
 pub(crate) struct BenchArgs {
     #[command(flatten)]
+    pub(crate) decoding: DecodingArgs,
+    #[command(flatten)]
     pub(crate) model: ModelArgs,
     /// The video: a file
     #[arg(long, value_name = "FILE", env = "SIGHTLINE_VIDEO")]
@@ -504,6 +547,11 @@ pub(crate) fn size(given: &str) -> Result<u64, String> {
 #[cfg(feature = "pipeline")]
 fn fraction(given: &str) -> Result<f32, String> {
     let value: f32 = given.parse().map_err(|_| "give a number from 0 to 1".to_owned())?;
+    if (0.0..=1.0).contains(&value) { Ok(value) } else { Err("give a number from 0 to 1".to_owned()) }
+}
+
+fn share(given: &str) -> Result<f64, String> {
+    let value: f64 = given.parse().map_err(|_| "give a number from 0 to 1".to_owned())?;
     if (0.0..=1.0).contains(&value) { Ok(value) } else { Err("give a number from 0 to 1".to_owned()) }
 }
 

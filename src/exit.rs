@@ -13,7 +13,7 @@ pub(crate) enum Code {
     Usage = 2,
     /// The model can't be used.
     ModelRefused = 3,
-    /// The device asked for does not run the model.
+    /// The device asked for does not run the model, or the decoder asked for is not here.
     DeviceRefused = 4,
     /// An output can't be written.
     CannotWrite = 5,

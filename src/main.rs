@@ -11,6 +11,7 @@ mod registry;
 mod screen;
 mod tail;
 mod topics;
+mod traces;
 
 #[cfg(feature = "pipeline")]
 mod bench;
@@ -44,6 +45,7 @@ use std::process::ExitCode;
 use clap::CommandFactory as _;
 use cli::{Command, LogFormat};
 use exit::{Failure, Outcome};
+use sightline_service::shutdown::end_at_once_while_starting;
 use sightline_service::telemetry;
 
 fn main() -> ExitCode {
@@ -62,6 +64,12 @@ fn main() -> ExitCode {
     if cli.log == LogFormat::Json {
         // Whoever reads JSON reads no plain lines between.
         std::panic::set_hook(Box::new(|panic| tracing::error!("{panic}")));
+    }
+    // The first process of a container.
+    if std::process::id() == 1
+        && let Err(error) = end_at_once_while_starting()
+    {
+        return end(Err(Failure::failed(error)), cli.log);
     }
     end(run(cli.command, cli.log), cli.log)
 }

@@ -2,9 +2,12 @@
 
 use std::path::Path;
 
-use sightline_pipeline::detect::{Model, ModelError, ModelOptions, parse_names_file};
+use sightline_pipeline::detect::{
+    Device, DeviceChoice, EngineCache, Model, ModelError, ModelOptions, parse_names_file,
+};
+use sightline_pipeline::source::gst;
 
-use crate::cli::{InspectArgs, ModelAction, ModelCommandArgs, ModelReadingArgs, OutputFormat};
+use crate::cli::{DecodingArgs, InspectArgs, ModelAction, ModelCommandArgs, ModelReadingArgs, OutputFormat};
 use crate::exit::{Code, Failure, Outcome};
 
 /// Loads a model, or says why not with the exit code that belongs to it.
@@ -21,6 +24,18 @@ fn options(path: &Path, reading: &ModelReadingArgs) -> Result<ModelOptions, Fail
             Some(parse_names_file(&text).map_err(|error| told(error.to_string()))?)
         }
     };
+    let engine_cache = match (&reading.engine_cache, reading.device) {
+        (None, _) => None,
+        (Some(directory), DeviceChoice::Is(Device::TensorRt(_))) => {
+            let told = |sentence| Failure::new(Code::CannotWrite, sentence);
+            Some(EngineCache::open(directory).map_err(told)?)
+        }
+        (Some(_), device) => {
+            return Err(Failure::usage(format!(
+                "--engine-cache keeps what TensorRT builds, and the device is {device}; say --device tensorrt, or leave it out"
+            )));
+        }
+    };
     Ok(ModelOptions {
         path: path.to_owned(),
         head: reading.head,
@@ -28,7 +43,14 @@ fn options(path: &Path, reading: &ModelReadingArgs) -> Result<ModelOptions, Fail
         imgsz: reading.imgsz,
         device: reading.device,
         runtime: reading.onnxruntime.clone(),
+        engine_cache,
     })
+}
+
+/// Makes GStreamer ready, with the decoder that was asked for.
+pub(crate) fn decoding(args: DecodingArgs) -> Outcome {
+    gst::init().map_err(Failure::failed)?;
+    gst::decoders::choose(args.decoder).map_err(|sentence| Failure::new(Code::DeviceRefused, sentence))
 }
 
 /// Detect workers: one a core where nothing else is said.

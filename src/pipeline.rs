@@ -10,6 +10,7 @@ use sightline_service::seal::Keys;
 use crate::cli::PipelineArgs;
 use crate::exit::{Failure, Outcome};
 use crate::serve::{self, Service, Share, Work};
+use crate::traces::{self, Unsaid};
 use crate::{cameras, kafka, model};
 
 pub(crate) fn run(args: PipelineArgs) -> Outcome {
@@ -25,12 +26,14 @@ pub(crate) fn run(args: PipelineArgs) -> Outcome {
         ),
     };
     let settings = kafka::settings(&args.kafka.kafka, &args.kafka.settings)?;
-    source::gst::init().map_err(Failure::failed)?;
+    model::decoding(args.decoding)?;
     if share.is_some() {
         source::gst::follow_no_playlists();
     }
     let model = model::open(&args.model.model, &args.model.reading)?;
-    let service = Service::start(&args.http)?;
+    let (service, (tracer, _sending)) = Service::start_with(&args.http, |prometheus, _| {
+        traces::start(&args.traces, "sightline-pipeline", Unsaid::Nothing, prometheus)
+    })?;
     tracing::info!(http = %service.http.local_addr(), cameras = cameras.len(), device = %model.device(), "starting");
     let work = Work {
         options: FleetOptions {
@@ -41,6 +44,7 @@ pub(crate) fn run(args: PipelineArgs) -> Outcome {
             track: !args.no_track,
             agnostic_nms: false,
             secrets: Secrets::new(args.secrets.clone(), keys(args.seal_keys.as_deref())?),
+            tracer,
         },
         cameras,
         model: &model,
@@ -48,6 +52,7 @@ pub(crate) fn run(args: PipelineArgs) -> Outcome {
         topics: kafka::topics(&args.kafka.settings),
         publishing: &args.publishing,
         share,
+        worker: None,
         ends: false,
     };
     serve::run(&service, work, |_| {})

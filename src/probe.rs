@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use sightline_pipeline::detect::Thresholds;
 use sightline_pipeline::probe::{ProbeOptions, probe};
-use sightline_pipeline::source;
 use sightline_pipeline::source::address::Address;
 use sightline_schema::Camera;
 
@@ -23,7 +22,7 @@ pub(crate) fn run(args: &ProbeArgs) -> Outcome {
         uri => uri.to_owned(),
     };
     let address = Address::parse(uri.trim()).map_err(Failure::usage)?;
-    source::gst::init().map_err(Failure::failed)?;
+    model::decoding(args.decoding)?;
     let model = args.model.as_ref().map(|path| model::open(path, &args.reading)).transpose()?;
     let of_model = model.as_ref().map(|model| {
         Thresholds::of(&Camera::new("probe", "probe"), &model.classes(), false)

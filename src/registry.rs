@@ -17,6 +17,7 @@ use sightline_service::uri_policy::UriPolicy;
 use crate::cli::{PolicyArgs, RegistryAction, RegistryArgs, ServeArgs};
 use crate::exit::{Failure, Outcome};
 use crate::kafka;
+use crate::traces::{self, Unsaid};
 
 /// Why Kafka can't be used yet is said this often.
 const SAY_AGAIN: Duration = Duration::from_secs(10);
@@ -77,14 +78,18 @@ fn serve(args: ServeArgs) -> Outcome {
     shutdown.install_signals().map_err(Failure::failed)?;
     let health = Health::new(&["kafka", "registry"]);
     let (scheme, address) = (server.scheme(), server.local_addr());
+    let mut prometheus = Prometheus::default();
+    let (tracer, _sending) =
+        traces::start(&args.traces, "sightline-registry", Unsaid::Nothing, &mut prometheus)?;
     let options = Options {
         auth,
         seal_keys: args.seal_keys,
         policy: policy(args.policy),
         database: args.database.settings("sightline registry")?,
+        keep_jobs: args.keep_jobs.0,
         probe: probe(),
+        tracer,
     };
-    let mut prometheus = Prometheus::default();
     let registry = Registry::start(server, options, &mut prometheus, &shutdown).map_err(refused)?;
     let http = probes.start(Arc::new(prometheus), health.clone()).map_err(Failure::failed)?;
     tracing::info!(http = %http.local_addr(), api = format!("{scheme}://{address}"), "starting");

@@ -9,10 +9,12 @@ use prometheus_client::registry::Registry;
 use sightline_pipeline::assignment::{Assignment, AssignmentError, AssignmentOptions};
 use sightline_pipeline::capacity;
 use sightline_pipeline::detect::Model;
+use sightline_pipeline::jobs::{WorkerMetrics, WorkerOptions};
 use sightline_pipeline::metrics::PipelineMetrics;
 use sightline_pipeline::predecessors::Predecessors;
 use sightline_pipeline::publish::Publisher;
 use sightline_pipeline::reach::Reach;
+use sightline_pipeline::run::Runner;
 use sightline_pipeline::spool::{Left, Outbox, OutboxOptions, SpoolOptions};
 use sightline_pipeline::topology::{CameraRefused, Fleet, FleetContext, FleetOptions, Plan};
 use sightline_schema::{Camera, Topics};
@@ -26,7 +28,7 @@ use sightline_service::uri_policy::UriPolicy;
 
 use crate::cli::{HttpArgs, PublishingArgs};
 use crate::exit::{Failure, Outcome};
-use crate::{kafka, model};
+use crate::{kafka, model, worker};
 
 /// Why Kafka can't be used yet is said this often.
 const SAY_AGAIN: Duration = Duration::from_secs(10);
@@ -44,13 +46,8 @@ pub(crate) struct Service {
 }
 
 impl Service {
-    /// Takes the port and the signals, so that both are refused before any work begins.
-    pub(crate) fn start(http: &HttpArgs) -> Result<Self, Failure> {
-        let (service, ()) = Self::start_with(http, |_, _| Ok(()))?;
-        Ok(service)
-    }
-
-    /// The same with something beside it, which has metrics of its own.
+    /// Takes the port and the signals, so that both are refused before any work begins. What is beside it has metrics of its
+    /// own.
     pub(crate) fn start_with<T>(
         http: &HttpArgs,
         beside: impl FnOnce(&mut Registry, &Shutdown) -> Result<T, Failure>,
@@ -124,6 +121,8 @@ pub(crate) struct Work<'a> {
     pub(crate) publishing: &'a PublishingArgs,
     /// Runs registered cameras, too, together with the other pods of a pool.
     pub(crate) share: Option<Share>,
+    /// Works off recorded files beside the cameras.
+    pub(crate) worker: Option<(WorkerOptions, WorkerMetrics)>,
     /// Come back when all cameras have ended, instead of waiting to be stopped.
     pub(crate) ends: bool,
 }
@@ -137,6 +136,7 @@ pub(crate) fn run(service: &Service, mut work: Work<'_>, watch: impl FnOnce(&Shu
         tracing::warn!("there is no camera to run");
     }
     let plan = Plan::new(std::mem::take(&mut work.cameras), work.model, &work.options).map_err(refused)?;
+    service.metrics.runs(work.model, work.share.as_ref().map_or("", |share| share.pool.as_str()));
     let outbox = outbox(service, &work)?;
     if !service.wait_for_kafka(&work.settings, &work.topics, work.share.as_ref())? {
         return ended(service, &work, &outbox.stop(Duration::ZERO));
@@ -156,7 +156,7 @@ fn outbox(service: &Service, work: &Work<'_>) -> Result<Outbox, Failure> {
     let (bytes, records) = work.settings.memory();
     let PublishingArgs { spool, spool_max, .. } = work.publishing;
     let spool = spool.clone().map(|folder| SpoolOptions { folder, max: *spool_max });
-    let options = OutboxOptions { bytes, records, spool };
+    let options = OutboxOptions { bytes, records, spool, tracer: work.options.tracer.clone() };
     Outbox::open(&options, service.metrics.clone()).map_err(Failure::usage)
 }
 
@@ -189,6 +189,11 @@ fn run_cameras(service: &Service, plan: Plan, work: &Work<'_>, outbox: Outbox) -
     std::thread::scope(|scope| {
         let sharing = assignment.map(|assignment| scope.spawn(|| share_cameras(assignment, service, &stop)));
         let link = scope.spawn(|| follow_link(service, &publisher, &stop));
+        let stop = &stop;
+        let working = work.worker.as_ref().map(|worker| {
+            let runner = fleet.runner();
+            scope.spawn(move || work_off(worker, runner, service, stop))
+        });
         fleet.wait();
         if work.ends {
             stop.set(Cause::Finished);
@@ -201,7 +206,13 @@ fn run_cameras(service: &Service, plan: Plan, work: &Work<'_>, outbox: Outbox) -
             Some(Ok(shared)) => shared,
             Some(Err(_)) => (Vec::new(), Err(Failure::failed("sharing cameras with other pods panicked"))),
         };
-        let (_, left) = fleet.stop(threads);
+        let (more, worked) = match working.map(|working| working.join()) {
+            None => (Vec::new(), Ok(())),
+            Some(Ok(worked)) => worked,
+            Some(Err(_)) => (Vec::new(), Err(Failure::failed("working off recorded files panicked"))),
+        };
+        let outcome = outcome.and(worked);
+        let (_, left) = fleet.stop(threads.into_iter().chain(more).collect());
         // A panic of the follower loses nothing.
         let _ = link.join();
         outcome.and(ended(service, work, &left))
@@ -271,6 +282,34 @@ fn share_cameras(
     service.shutdown.set(Cause::Finished);
     stop.set(Cause::Finished);
     (assignment.into_threads(), outcome.map_err(Failure::failed))
+}
+
+/// Works off recorded files until the process stops, where their topics are. Gives the threads that were told to end, and may
+/// still run.
+fn work_off(
+    (options, metrics): &(WorkerOptions, WorkerMetrics),
+    runner: Runner,
+    service: &Service,
+    stop: &Shutdown,
+) -> (Vec<JoinHandle<()>>, Outcome) {
+    // A cluster of before there were jobs has no topics for them, or lets nobody at them: cameras run all the same.
+    let names = [options.topics.jobs(&options.pool), options.topics.job_status()];
+    let names = names.each_ref().map(String::as_str);
+    if let Err(fault) = require(&options.settings, &names, ATTEMPT)
+        && !kafka::may_pass(&fault)
+    {
+        tracing::warn!("recorded files are not worked off: {fault}");
+        return (Vec::new(), Ok(()));
+    }
+    match worker::work_off(options, &runner, metrics, &service.shutdown, &|_| {}) {
+        Ok(threads) => (threads, Ok(())),
+        Err(failure) => {
+            // Where it can't go on, nothing does.
+            service.shutdown.set(Cause::Finished);
+            stop.set(Cause::Finished);
+            (Vec::new(), Err(failure))
+        }
+    }
 }
 
 /// Readiness follows the link to Kafka, until the process stops.

@@ -2,11 +2,13 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use prometheus_client::registry::Registry as Prometheus;
 use sightline_consumers::runner::Families;
+use sightline_pipeline::jobs::{WorkerMetrics, WorkerOptions};
+use sightline_pipeline::reach::Reach;
 use sightline_pipeline::secrets::Secrets;
-use sightline_pipeline::source;
 use sightline_pipeline::topology::FleetOptions;
 use sightline_registry::auth::Auth;
 use sightline_registry::{Options, Registry, Server};
@@ -14,16 +16,18 @@ use sightline_schema::{EMBEDDED_PARTITIONS, Topics};
 use sightline_service::health::Health;
 use sightline_service::kafka::{EmbeddedBroker, From, KafkaSettings};
 use sightline_service::shutdown::{Cause, Shutdown};
+use sightline_service::trace::Tracer;
 use sightline_service::uri_policy::UriPolicy;
 
-use crate::cli::{LogFormat, UpArgs};
+use crate::cli::{KeepJobs, LogFormat, UpArgs};
 use crate::consume::{CountedEvents, Place, Store, StoreConsumer, events};
 use crate::exit::{Failure, Outcome};
 use crate::kept::Kept;
 use crate::pipeline::{decoder_threads, keys, pod};
 use crate::serve::{self, Service, Share, Work};
 use crate::table::Table;
-use crate::{cameras, happening, kafka, model};
+use crate::traces::{self, Unsaid};
+use crate::{cameras, happening, kafka, model, worker};
 
 pub(crate) fn run(args: UpArgs, log: LogFormat) -> Outcome {
     let WhatToRun { inputs, cameras: file, model: model_path } = what_to_run(&args)?;
@@ -32,7 +36,7 @@ pub(crate) fn run(args: UpArgs, log: LogFormat) -> Outcome {
         all.extend(cameras::from_file(file)?);
     }
     cameras::check_unique(&all)?;
-    source::gst::init().map_err(Failure::failed)?;
+    model::decoding(args.decoding)?;
     let model = model::open(&model_path, &args.reading)?;
     let store = args.store.settings("sightline up")?.map(|database| Store {
         database,
@@ -42,12 +46,16 @@ pub(crate) fn run(args: UpArgs, log: LogFormat) -> Outcome {
     });
     // What plays once and ends registers nothing.
     let registering = !args.once;
-    let (service, (registry, (consumer, storing))) =
+    let (service, ((tracer, _sending), registry, (worker, consumer, storing))) =
         Service::start_with(&args.http, |prometheus, shutdown| {
-            let registry = registering.then(|| registry(&args, prometheus, shutdown)).transpose()?;
+            let traces = traces::start(&args.traces, "sightline-up", Unsaid::Nothing, prometheus)?;
+            let tracer = &traces.0;
+            let registry = registering.then(|| registry(&args, tracer, prometheus, shutdown)).transpose()?;
+            let worker = registering.then(|| WorkerMetrics::register(prometheus));
             let families = Families::register(prometheus);
-            let storing = store.is_some().then(|| StoreConsumer::both(prometheus, &families));
-            Ok((registry, (CountedEvents::register(prometheus, &families, EVENTS), storing)))
+            let storing = store.is_some().then(|| StoreConsumer::both(prometheus, &families, tracer));
+            let counted = CountedEvents::register(prometheus, &families, EVENTS, tracer);
+            Ok((traces, registry, (worker, counted, storing)))
         })?;
     let topics = kafka::topics(&args.settings);
     let (embedded, settings) = match &args.kafka {
@@ -87,11 +95,10 @@ pub(crate) fn run(args: UpArgs, log: LogFormat) -> Outcome {
             track: !args.thresholds.no_track,
             agnostic_nms: args.thresholds.agnostic_nms,
             secrets: Secrets::new(args.secrets.clone(), keys(args.seal_keys.as_deref())?),
+            tracer,
         },
         cameras: all,
         model: &model,
-        settings,
-        topics,
         publishing: &args.publishing,
         // Whoever reaches the API of `up` runs it himself: cameras may be anywhere.
         share: registering.then(|| Share {
@@ -99,7 +106,10 @@ pub(crate) fn run(args: UpArgs, log: LogFormat) -> Outcome {
             capacity_fps: None,
             policy: UriPolicy::lax(),
         }),
+        worker: worker.map(|metrics| (worker_options(&settings, &topics), metrics)),
         ends: args.once,
+        settings,
+        topics,
     };
     let table = Table::new(&work.cameras, &service.metrics, log);
     let (settings, topics) = (work.settings.clone(), work.topics.clone());
@@ -129,6 +139,7 @@ pub(crate) fn run(args: UpArgs, log: LogFormat) -> Outcome {
 /// Takes the port of the API, so that it is refused before any work begins. Gives the API's address, too.
 fn registry(
     args: &UpArgs,
+    tracer: &Tracer,
     prometheus: &mut Prometheus,
     shutdown: &Shutdown,
 ) -> Result<(Registry, String), Failure> {
@@ -156,10 +167,28 @@ fn registry(
         seal_keys: args.seal_keys.clone(),
         policy: UriPolicy::lax(),
         database: args.store.settings("sightline registry")?,
+        keep_jobs: KeepJobs::DEFAULT.0,
         probe: std::env::current_exe().ok(),
+        tracer: tracer.clone(),
     };
     let registry = Registry::start(server, options, prometheus, shutdown).map_err(Failure::failed)?;
     Ok((registry, address))
+}
+
+/// Recorded files that are added by the API, one at a time, beside the cameras. Files may lie anywhere, as cameras may.
+fn worker_options(settings: &KafkaSettings, topics: &Topics) -> WorkerOptions {
+    WorkerOptions {
+        settings: settings.clone(),
+        topics: topics.clone(),
+        pool: "default".to_owned(),
+        pod: pod(),
+        process: crate::consume::process(),
+        parallel: 1,
+        // A stop is Ctrl-C here: nobody waits for a file's end.
+        drain: Duration::ZERO,
+        backoff: worker::BACKOFF_S.map(Duration::from_secs).to_vec(),
+        reach: Reach::by(UriPolicy::lax()),
+    }
 }
 
 /// Works until the process stops; where it can't, nothing does.
@@ -304,6 +333,7 @@ impl Banner {
             eprintln!(
                 "register another camera: sightline camera add gate rtsp://…{registry}   (the API: {api}/docs)"
             );
+            eprintln!("work off a recorded file: sightline job add FILE{registry}");
         }
         eprintln!("Ctrl-C ends it.\n");
     }

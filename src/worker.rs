@@ -9,6 +9,7 @@ use sightline_pipeline::metrics::PipelineMetrics;
 use sightline_pipeline::predecessors::Predecessors;
 use sightline_pipeline::publish::Publisher;
 use sightline_pipeline::reach::Reach;
+use sightline_pipeline::run::Runner;
 use sightline_pipeline::secrets::Secrets;
 use sightline_pipeline::source;
 use sightline_pipeline::spool::{Outbox, OutboxOptions};
@@ -21,10 +22,14 @@ use sightline_service::shutdown::{Cause, Shutdown};
 use crate::cli::WorkerArgs;
 use crate::exit::{Failure, Outcome};
 use crate::registry::wait_for_topics;
+use crate::traces::{self, Unsaid};
 use crate::{kafka, model, pipeline};
 
 /// One look at the link to Kafka.
 const LOOK: Duration = Duration::from_millis(500);
+
+/// Between the attempts at a job, where nothing else is said.
+pub(crate) const BACKOFF_S: [u64; 2] = [10, 60];
 
 /// What a worker's process consists of.
 struct Process {
@@ -37,19 +42,22 @@ struct Process {
 pub(crate) fn run(args: &WorkerArgs) -> Outcome {
     let settings = kafka::settings(&args.kafka.kafka, &args.kafka.settings)?;
     let topics = kafka::topics(&args.kafka.settings);
-    source::gst::init().map_err(Failure::failed)?;
+    model::decoding(args.decoding)?;
     source::gst::follow_no_playlists();
     let model = model::open(&args.model.model, &args.model.reading)?;
     let server = HttpServer::bind(&args.http.http.to_string()).map_err(Failure::failed)?;
     let shutdown = Shutdown::new();
     shutdown.install_signals().map_err(Failure::failed)?;
     let mut prometheus = Prometheus::default();
+    let (tracer, _sending) =
+        traces::start(&args.traces, "sightline-worker", Unsaid::Nothing, &mut prometheus)?;
     let process = Process {
         health: Health::new(&["kafka"]),
         shutdown,
         pipeline: PipelineMetrics::register(&mut prometheus),
         worker: WorkerMetrics::register(&mut prometheus),
     };
+    process.pipeline.runs(&model, &args.pool);
     let http =
         server.start(std::sync::Arc::new(prometheus), process.health.clone()).map_err(Failure::failed)?;
     tracing::info!(http = %http.local_addr(), pool = args.pool, device = %model.device(), "starting");
@@ -75,8 +83,39 @@ pub(crate) fn run(args: &WorkerArgs) -> Outcome {
         track: !args.no_track,
         agnostic_nms: false,
         secrets: Secrets::default(),
+        tracer,
     };
     process.work(&settings, options, &fleet, &model)
+}
+
+/// Takes jobs until the process stops. A client that can't go on is replaced by beginning anew. `on` is told how it is with Kafka.
+pub(crate) fn work_off(
+    options: &WorkerOptions,
+    runner: &Runner,
+    metrics: &WorkerMetrics,
+    shutdown: &Shutdown,
+    on: &dyn Fn(Condition),
+) -> Result<Vec<std::thread::JoinHandle<()>>, Failure> {
+    let mut left_behind = Vec::new();
+    while !shutdown.is_set() {
+        let started = Worker::start(options.clone(), runner.clone(), metrics.clone());
+        let worked = started.and_then(|worker| {
+            on(Condition::Ready);
+            let (threads, worked) = worker.run(shutdown);
+            left_behind.extend(threads);
+            worked
+        });
+        match worked {
+            Ok(()) => {}
+            Err(fault) if kafka::may_pass(&fault) || fault.kind == FaultKind::Fatal => {
+                on(Condition::NotReady(fault.to_string()));
+                tracing::warn!(code = fault.kind.code(), "{fault}; beginning anew");
+                shutdown.wait_timeout(LOOK);
+            }
+            Err(fault) => return Err(Failure::failed(fault)),
+        }
+    }
+    Ok(left_behind)
 }
 
 impl Process {
@@ -90,7 +129,7 @@ impl Process {
     ) -> Outcome {
         let (bytes, records) = settings.memory();
         // A recording can be read again: what Kafka does not take at the moment waits in it.
-        let outbox = OutboxOptions { bytes, records, spool: None };
+        let outbox = OutboxOptions { bytes, records, spool: None, tracer: fleet.tracer.clone() };
         let outbox = Outbox::open(&outbox, self.pipeline.clone()).map_err(Failure::usage)?;
         // Set when the last job has ended.
         let stop = Shutdown::new();
@@ -115,7 +154,8 @@ impl Process {
         let fleet = Fleet::start(nobody, &context).map_err(Failure::failed)?;
         let worked = std::thread::scope(|scope| {
             let link = scope.spawn(|| self.follow_link(&publisher, &stop));
-            let worked = self.work_off(&options, &fleet);
+            let on = |condition| self.health.set("kafka", condition);
+            let worked = work_off(&options, &fleet.runner(), &self.worker, &self.shutdown, &on);
             self.health.shutting_down();
             stop.set(Cause::Finished);
             // A panic of the follower loses nothing.
@@ -130,34 +170,6 @@ impl Process {
         let _ = fleet.stop(threads);
         tracing::info!("ended");
         outcome
-    }
-
-    /// Takes jobs until the process stops. A client that can't go on is replaced by beginning anew.
-    fn work_off(
-        &self,
-        options: &WorkerOptions,
-        fleet: &Fleet,
-    ) -> Result<Vec<std::thread::JoinHandle<()>>, Failure> {
-        let mut left_behind = Vec::new();
-        while !self.shutdown.is_set() {
-            let started = Worker::start(options.clone(), fleet.runner(), self.worker.clone());
-            let worked = started.and_then(|worker| {
-                self.health.set("kafka", Condition::Ready);
-                let (threads, worked) = worker.run(&self.shutdown);
-                left_behind.extend(threads);
-                worked
-            });
-            match worked {
-                Ok(()) => {}
-                Err(fault) if kafka::may_pass(&fault) || fault.kind == FaultKind::Fatal => {
-                    self.health.set("kafka", Condition::NotReady(fault.to_string()));
-                    tracing::warn!(code = fault.kind.code(), "{fault}; beginning anew");
-                    self.shutdown.wait_timeout(LOOK);
-                }
-                Err(fault) => return Err(Failure::failed(fault)),
-            }
-        }
-        Ok(left_behind)
     }
 
     /// Readiness follows the link to Kafka.

@@ -8,6 +8,8 @@ mod archived;
 mod chance;
 #[path = "support/kafka.rs"]
 mod kafka;
+#[path = "archive/owners.rs"]
+mod owners;
 #[path = "support/s3.rs"]
 mod s3;
 #[path = "support/sightline.rs"]
@@ -279,6 +281,20 @@ fn a_store_that_refuses_or_is_away_loses_nothing() {
         let found = scene.verify(&s3.bucket("archive").join("site/a"), topic);
         println!("{topic}: {found:?}");
     }
+    archive.signal("TERM");
+    assert!(archive.wait().0.success());
+
+    // Half of it is kept, by a process that has nothing else to ask the store.
+    let bytes = || -> u64 {
+        let files = archived::files(&s3.bucket("archive").join("site/a"), DETECTIONS);
+        files.iter().map(|file| file.bytes).sum()
+    };
+    let most = bytes() / 2;
+    let mut keeper = scene.command(to, &["--topics", "detections", "--keep-bytes", &most.to_string()]);
+    s3.environment(&mut keeper, s3::SECRET);
+    let mut keeper = Sightline::spawn(keeper);
+    let said = keeper.wait_for_line("removed what was kept long enough");
+    assert!(bytes() <= most, "{} of at most {most}: {said}", bytes());
 }
 
 #[test]

@@ -67,6 +67,18 @@ fn ten_thousand_cameras() {
         within(&format!("{path}, median of 20"), Duration::from_millis(50), times[10]);
     }
 
+    let half =
+        ["camera", "move", "--from", "default", "--pool", "other", "--share", "50%", "--output", "json"];
+    let begun = Instant::now();
+    let moved = registry.cli(&[&half[..], &["--no-wait", "--at-once", "64"]].concat());
+    let took = begun.elapsed();
+    assert!(moved.status.success(), "{:?}", String::from_utf8_lossy(&moved.stderr));
+    let report: serde_json::Value = serde_json::from_slice(&moved.stdout).unwrap();
+    println!("{} cameras moved", report["moved"]);
+    within("a move of half of 10,000 cameras", Duration::from_secs(60), took);
+    let undo = report["undo"][0].as_str().unwrap().split(' ').skip(1).collect::<Vec<_>>();
+    assert!(registry.cli(&[&undo[..], &["--no-wait", "--at-once", "64"]].concat()).status.success());
+
     registry.process.signal("KILL");
     registry.process.wait();
     let begun = Instant::now();

@@ -206,3 +206,70 @@ fn cameras_are_registered_while_it_runs_and_kept_over_a_restart() {
     process.signal("TERM");
     assert!(process.wait().0.success());
 }
+
+#[test]
+fn a_recorded_file_is_worked_off_with_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let clip = short_clip(folder.path());
+    let mut running = Sightline::spawn(up(&["test://ball?size=160x120&fps=10", "--listen", "127.0.0.1:0"]));
+    let line = running.wait_for_line("work off a recorded file: sightline job add FILE");
+    let api = line.split_once("--registry ").unwrap().1.trim().to_owned();
+    running.wait_for_line("ready cameras=");
+    let sightline = |args: &[&str]| output(&[args, &["--registry", &api]].concat());
+    let added = sightline(&["job", "add", &clip, "--output", "json"]);
+    assert!(added.status.success(), "{added:?}");
+    let report: Value = serde_json::from_slice(&added.stdout).unwrap();
+    let id = report["items"][0]["id"].as_str().unwrap();
+    let watched = sightline(&["job", "watch", "--until-over"]);
+    assert!(watched.status.success(), "{watched:?}");
+    let job = sightline(&["job", "get", id, "--output", "json"]);
+    let job: Value = serde_json::from_slice(&job.stdout).unwrap();
+    assert_eq!((&job["status"]["state"], &job["provisional"]), (&"done".into(), &false.into()), "{job}");
+    assert_eq!(job["status"]["progress"]["frames"], 20, "{job}");
+    // A file that is nothing waits for its next attempt when everything is stopped.
+    let empty = folder.path().join("empty.mp4");
+    fs::write(&empty, b"").unwrap();
+    assert!(sightline(&["job", "add", empty.to_str().unwrap()]).status.success());
+    running.wait_for_line("failed: ");
+    running.signal("INT");
+    let asked = Instant::now();
+    let (status, said) = running.wait();
+    assert!(asked.elapsed() < STOP_BOUND, "{said}");
+    assert!(status.success() && said.contains("everything acknowledged"), "{said}");
+}
+
+/// As in a container: its first process ignores what it doesn't handle, and a model takes its time to be read.
+#[test]
+fn the_first_process_of_a_container_ends_while_it_reads_its_model() {
+    let folder = tempfile::tempdir().unwrap();
+    let pipe = folder.path().join("model.onnx");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let pipe = pipe.to_str().unwrap();
+    for arguments in
+        [["up"].as_slice(), &["pipeline", "--kafka", "127.0.0.1:1"], &["worker", "--kafka", "127.0.0.1:1"]]
+    {
+        let mut contained = Command::new("unshare");
+        contained.args([
+            "--user",
+            "--map-root-user",
+            "--pid",
+            "--fork",
+            "--kill-child",
+            env!("CARGO_BIN_EXE_sightline"),
+        ]);
+        contained.args(arguments).args(["--model", pipe]).stderr(Stdio::piped());
+        let mut contained = contained.spawn().unwrap();
+        let children = format!("/proc/{0}/task/{0}/children", contained.id());
+        let first = wait_for("its first process", || {
+            fs::read_to_string(&children).ok()?.split_whitespace().next().map(str::to_owned)
+        });
+        // Until it handles them, signals are lost: a kubelet sends one, and long after the start.
+        let asked = Instant::now();
+        let status = wait_for("it to end", || {
+            let _ = Command::new("kill").args(["-TERM", &first]).stderr(Stdio::null()).status();
+            contained.try_wait().unwrap()
+        });
+        assert_eq!(status.code(), Some(143), "{arguments:?}");
+        assert!(asked.elapsed() < Duration::from_secs(10), "{arguments:?}");
+    }
+}

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use sightline_schema::Topics;
 use sightline_service::kafka::{Batch, DeadLetters, KafkaSettings, Partition, Reader, Record};
+use sightline_service::trace::OpenSpan;
 
 use crate::checkpoint::Checkpoints;
 use crate::partition::{CameraMemory, PartitionState, Taken};
@@ -24,8 +25,13 @@ const REFUSALS: u32 = 3;
 pub trait Outlet {
     type Item;
 
-    /// Takes one; may wait.
-    fn send(&mut self, item: Self::Item) -> Result<(), WorkError>;
+    /// Work on a record begins, where it is sampled: what comes of it is sent under this.
+    fn begin(&self, _: &Batch, _: &Record<'_>) -> Option<Arc<OpenSpan>> {
+        None
+    }
+
+    /// Takes one; may wait. `of` is the work that it comes of, where that is sampled.
+    fn send(&mut self, item: Self::Item, of: Option<&Arc<OpenSpan>>) -> Result<(), WorkError>;
 
     /// Waits until all that was sent is durable: as long as it takes, unless others wait for the partitions.
     fn flush(&mut self, reader: &Reader) -> Result<(), WorkError>;
@@ -87,6 +93,8 @@ impl<C: CameraMemory, O: Outlet<Item = C::Out>> Checkpointed<C, O> {
         self.records += 1;
         // A tombstone is of nobody here.
         let Some(value) = record.value else { return Ok(()) };
+        let span = self.outlet.begin(batch, record);
+        let _entered = span.as_ref().map(|span| span.enter());
         match Seen::parse(value, record.schema) {
             Ok(seen) => match held.state.take(&seen, record.offset, record.timestamp_ms, &mut self.came) {
                 Taken::Accepted => {}
@@ -109,7 +117,7 @@ impl<C: CameraMemory, O: Outlet<Item = C::Out>> Checkpointed<C, O> {
                 self.metrics.passed_over(PassedOver::Unreadable);
             }
         }
-        self.came.drain(..).try_for_each(|item| self.outlet.send(item))
+        self.came.drain(..).try_for_each(|item| self.outlet.send(item, span.as_ref()))
     }
 }
 

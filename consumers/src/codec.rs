@@ -3,12 +3,14 @@
 use thiserror::Error;
 
 /// What is written first.
-pub(crate) const VERSION: u8 = 2;
+pub(crate) const VERSION: u8 = 3;
+/// The oldest that is read.
+const OLDEST: u8 = 2;
 
 /// Bytes that are no state of this version.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum StateError {
-    #[error("it is of version {0}; this one reads version {VERSION}")]
+    #[error("it is of version {0}; this one reads versions {OLDEST} to {VERSION}")]
     Version(u8),
     #[error("it is cut off or damaged")]
     Torn,
@@ -59,24 +61,31 @@ impl Writer {
     }
 }
 
-pub(crate) struct Reader<'a>(&'a [u8]);
+pub(crate) struct Reader<'a> {
+    version: u8,
+    rest: &'a [u8],
+}
 
 impl<'a> Reader<'a> {
     pub(crate) fn new(bytes: &'a [u8]) -> Result<Self, StateError> {
         match bytes.split_first() {
-            Some((&VERSION, rest)) => Ok(Self(rest)),
+            Some((&version @ OLDEST..=VERSION, rest)) => Ok(Self { version, rest }),
             Some((version, _)) => Err(StateError::Version(*version)),
             None => Err(StateError::Torn),
         }
     }
 
+    pub(crate) fn version(&self) -> u8 {
+        self.version
+    }
+
     pub(crate) fn end(&self) -> Result<(), StateError> {
-        if self.0.is_empty() { Ok(()) } else { Err(StateError::Torn) }
+        if self.rest.is_empty() { Ok(()) } else { Err(StateError::Torn) }
     }
 
     fn bytes(&mut self, count: usize) -> Result<&'a [u8], StateError> {
-        let (bytes, rest) = self.0.split_at_checked(count).ok_or(StateError::Torn)?;
-        self.0 = rest;
+        let (bytes, rest) = self.rest.split_at_checked(count).ok_or(StateError::Torn)?;
+        self.rest = rest;
         Ok(bytes)
     }
 
@@ -108,7 +117,7 @@ impl<'a> Reader<'a> {
     /// Of things that take a byte each at least: a torn state asks for no more memory than it has bytes.
     pub(crate) fn count(&mut self) -> Result<usize, StateError> {
         let count: usize = self.small()?;
-        if count <= self.0.len() { Ok(count) } else { Err(StateError::Torn) }
+        if count <= self.rest.len() { Ok(count) } else { Err(StateError::Torn) }
     }
 
     pub(crate) fn flag(&mut self) -> Result<bool, StateError> {

@@ -60,6 +60,8 @@ const OFTEN: &[(&str, u64)] = &[
     ("linked: a better pair was taken", 50),
     ("linked: equals by their ids", 9),
     ("linked: there before", 60),
+    ("model: an earlier one's", 3_000),
+    ("model: its epoch's", 30_000),
     ("passed over: backwards", 600),
     ("passed over: late", 1_000),
     ("passed over: not_taken_up", 500),

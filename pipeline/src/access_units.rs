@@ -5,6 +5,7 @@
 //! were held back before the decoder are `undecoded`, those it swallowed are `corrupt`.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::time::SystemTime;
 
 use sightline_schema::{SkipReason, Skipped};
 
@@ -41,6 +42,10 @@ pub struct AccessUnits {
     untimed: VecDeque<Fate>,
     /// Settled without a frame, not yet on a frame's account.
     owed: Skipped,
+    /// When those in the decoder came to its door, by pts; `None` where nobody wants to know.
+    times: Option<BTreeMap<u64, SystemTime>>,
+    /// The same of the frame that came out last.
+    arrived_at: Option<SystemTime>,
 }
 
 impl AccessUnits {
@@ -64,6 +69,23 @@ impl AccessUnits {
         self.take_in(pts, fate);
     }
 
+    /// From now on it is known when access units came to the decoder's door.
+    pub fn keep_times(&mut self) {
+        self.times.get_or_insert_default();
+    }
+
+    /// One came just now.
+    pub fn note_time(&mut self, pts: Option<u64>, now: impl FnOnce() -> SystemTime) {
+        if let (Some(times), Some(pts)) = (&mut self.times, pts) {
+            times.insert(pts, now());
+        }
+    }
+
+    /// When the one came that the last frame was made of, where that is kept.
+    pub fn arrived_at(&self) -> Option<SystemTime> {
+        self.arrived_at
+    }
+
     fn take_in(&mut self, pts: Option<u64>, fate: Fate) {
         self.arrivals += 1;
         match pts {
@@ -76,6 +98,10 @@ impl AccessUnits {
 
     /// A frame came out. Gives its `seq` and what was skipped since the frame before it.
     pub fn decoded(&mut self, pts: Option<u64>) -> (u64, Skipped) {
+        self.arrived_at = self.times.as_mut().zip(pts).and_then(|(times, pts)| {
+            let later = times.split_off(&pts.saturating_add(1));
+            std::mem::replace(times, later).remove(&pts)
+        });
         if let Some(pts) = pts {
             while let Some(entry) = self.timed.first_entry() {
                 if entry.key().0 > pts {
@@ -107,6 +133,7 @@ impl AccessUnits {
 
     /// The decoder is gone: what it still held will not come out.
     pub fn abandon(&mut self) {
+        self.times.iter_mut().for_each(BTreeMap::clear);
         for pts in std::mem::take(&mut self.sent) {
             self.take_in(pts, Fate::Lost);
         }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use sightline_schema::{ErrorCode, StatusError};
+use sightline_schema::{ErrorCode, StatusError, without_queries};
 
 /// Why a stream can't be read. Knows the camera and its address, never a secret.
 #[derive(Clone, Debug)]
@@ -28,6 +28,12 @@ impl StreamError {
 
     pub fn to_status(&self) -> StatusError {
         StatusError { code: self.code, message: format!("{}. {}", self.message, self.code.advice()) }
+    }
+
+    /// What is said of a job: a recording has no camera to look after, and what its link may be signed with is not said.
+    pub fn to_job_status(&self) -> StatusError {
+        let message = format!("{}. {}", without_queries(&self.message), self.code.recording_advice());
+        StatusError { code: self.code, message }
     }
 }
 

@@ -1,8 +1,11 @@
 //! One decoded picture, and what travels down the chain.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use sightline_schema::{CameraState, Clock, ErrorCode, GapReason, SkipReason, Skipped, Timestamp};
+
+use crate::trace::FrameTrace;
 
 /// Layout of a picture's planes in memory, 8 bits a sample.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -130,8 +133,12 @@ pub struct Frame {
     pub pts_us: i64,
     /// The wall clock of the capture.
     pub captured_at: Timestamp,
+    /// When it was there to be detected.
+    pub ready: Instant,
     /// What arrived since the previous frame that was passed on, and is not passed on itself.
     pub skipped: Skipped,
+    /// Where it is sampled.
+    pub trace: Option<Arc<FrameTrace>>,
 }
 
 impl Frame {
@@ -149,6 +156,9 @@ impl Frame {
     pub fn account_for(&mut self, older: &Frame, reason: SkipReason) {
         self.skipped.merge(&older.skipped);
         self.skipped.add(reason, 1);
+        if let Some(trace) = &older.trace {
+            trace.lost(reason);
+        }
     }
 }
 

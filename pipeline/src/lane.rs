@@ -11,6 +11,7 @@ use crate::detection::Detection;
 use crate::frame::{End, Frame, Mark};
 use crate::metrics::CameraMetrics;
 use crate::sequence::Sequence;
+use crate::trace::entered;
 use crate::track::{Tracker, TrackerConfig};
 
 /// Time that a frame's detection took, by step.
@@ -108,6 +109,11 @@ impl Lane {
         self.metrics.camera()
     }
 
+    /// A frame waited so long for a worker.
+    pub fn waited(&self, waited: Duration) {
+        self.metrics.queued(waited);
+    }
+
     /// What counts as a detection at the moment.
     pub fn thresholds(&self) -> Arc<Thresholds> {
         self.thresholds.read().unwrap_or_else(PoisonError::into_inner).clone()
@@ -128,6 +134,7 @@ impl Lane {
                     self.detected(&mut inner, &frame, &detections, times);
                 }
                 Outcome::Failed { frame } => {
+                    frame.trace.iter().for_each(|trace| trace.lost(SkipReason::Corrupt));
                     self.metrics.skipped(&frame.skipped);
                     inner.owed.merge(&frame.skipped);
                     self.lost(&mut inner, SkipReason::Corrupt);
@@ -155,6 +162,7 @@ impl Lane {
     }
 
     fn detected(&self, inner: &mut Inner, frame: &Frame, detections: &[Detection], times: DetectTimes) {
+        let _entered = entered(frame.trace.as_ref());
         let mut stopwatch = Stopwatch::start();
         let tracks = self.track(inner, frame, detections);
         let track = stopwatch.lap();
@@ -165,14 +173,19 @@ impl Lane {
             .zip(tracks)
             .filter(|(detection, _)| thresholds.shows(detection))
             .collect();
+        frame.trace.iter().for_each(|trace| trace.tracked(track.wall, shown.len()));
         // Counted now, not with the record that carries them: while Kafka is away none goes out.
         self.metrics.skipped(&frame.skipped);
         let mut skipped = std::mem::take(&mut inner.owed);
         skipped.merge(&frame.skipped);
         let tracked = Tracked { frame, skipped, detections: &shown, times, track };
         match inner.outlet.frame(&tracked) {
-            Ok(()) => self.metrics.frame(&tracked),
+            Ok(()) => {
+                self.metrics.frame(&tracked);
+                frame.trace.iter().for_each(|trace| trace.accepted());
+            }
             Err(Unpublished(reason)) => {
+                frame.trace.iter().for_each(|trace| trace.lost(reason));
                 inner.owed = skipped;
                 self.lost(inner, reason);
             }

@@ -48,5 +48,6 @@ pub mod stream;
 mod testing;
 pub mod timeline;
 pub mod topology;
+pub mod trace;
 pub mod track;
 pub mod workers;

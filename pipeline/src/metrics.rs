@@ -13,6 +13,7 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 use sightline_schema::{CameraState, ErrorCode, LastResult, SkipReason, Skipped, Timestamp};
 
+use crate::detect::Model;
 use crate::lane::{DetectTimes, Tracked};
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -32,6 +33,12 @@ struct ByState {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByDecoder {
+    camera: String,
+    decoder: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ByCode {
     camera: String,
     code: &'static str,
@@ -45,6 +52,13 @@ struct ByStage {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ByTopic {
     topic: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Running {
+    device: String,
+    model: String,
+    pool: String,
 }
 
 /// What lies on disk before Kafka acknowledged it; all zero without a spool.
@@ -67,6 +81,7 @@ pub struct PipelineMetrics {
     detections: Family<ByCamera, Counter>,
     errors: Family<ByCode, Counter>,
     cameras: Family<ByState, Gauge>,
+    decoders: Family<ByDecoder, Gauge>,
     stages: Family<ByStage, Histogram>,
     result_latency: Family<ByCamera, Histogram>,
     acknowledged_latency: Histogram,
@@ -76,6 +91,7 @@ pub struct PipelineMetrics {
     claims: Counter,
     contested: Counter,
     spool: SpoolMetrics,
+    info: Family<Running, Gauge>,
     by_name: Arc<Mutex<BTreeMap<String, Arc<CameraMetrics>>>>,
 }
 
@@ -91,6 +107,7 @@ impl PipelineMetrics {
             detections: Family::default(),
             errors: Family::default(),
             cameras: Family::default(),
+            decoders: Family::default(),
             stages: Family::new_with_constructor(new_stage),
             result_latency: Family::new_with_constructor(new_latency),
             acknowledged_latency: new_latency(),
@@ -100,6 +117,7 @@ impl PipelineMetrics {
             claims: Counter::default(),
             contested: Counter::default(),
             spool: SpoolMetrics::default(),
+            info: Family::default(),
             by_name: Arc::default(),
         };
         let r = registry.sub_registry_with_prefix("sightline_pipeline");
@@ -113,9 +131,10 @@ impl PipelineMetrics {
         r.register("detections", "Detections at or above the output threshold", metrics.detections.clone());
         r.register("camera_errors", "Failed runs of a camera, by error code", metrics.errors.clone());
         r.register("cameras", "Cameras of this process, by state", metrics.cameras.clone());
+        r.register("camera_decoder", "1: the decoder that a camera really got", metrics.decoders.clone());
         r.register_with_unit(
             "stage",
-            "Time of one frame in a stage (letterbox, session, head, track)",
+            "Time of one frame in a stage (decode, queue, letterbox, session, head, track)",
             Unit::Seconds,
             metrics.stages.clone(),
         );
@@ -140,6 +159,7 @@ impl PipelineMetrics {
             "Claims of others for cameras that belong here: two pods did not agree",
             metrics.contested.clone(),
         );
+        r.register("info", "What this process runs; always 1", metrics.info.clone());
         let spool = &metrics.spool;
         r.register_with_unit("spool", "What the spool takes on disk", Unit::Bytes, spool.bytes.clone());
         r.register_with_unit(
@@ -189,6 +209,8 @@ impl PipelineMetrics {
             skipped,
             errors: self.errors.clone(),
             cameras: self.cameras.clone(),
+            decoders: self.decoders.clone(),
+            decoder: Mutex::new(None),
             stages: self.stages.clone(),
             recent: Mutex::default(),
             last_seq: AtomicU64::new(0),
@@ -204,6 +226,13 @@ impl PipelineMetrics {
     pub fn figures(&self) -> Vec<CameraFigures> {
         let by_name = self.by_name.lock().unwrap_or_else(PoisonError::into_inner);
         by_name.values().map(|camera| camera.figures()).filter(|camera| camera.state.is_some()).collect()
+    }
+
+    /// What this process runs its model on, for the cameras or jobs of a pool; none where it shares with nobody.
+    pub fn runs(&self, model: &Model, pool: &str) {
+        let (device, model) = (model.device().to_string(), model.facts().name);
+        let running = Running { device, model, pool: pool.to_owned() };
+        self.info.get_or_create(&running).set(1);
     }
 
     /// The series of these topics start at zero.
@@ -259,6 +288,8 @@ pub struct CameraMetrics {
     skipped: [Counter; SkipReason::ALL.len()],
     errors: Family<ByCode, Counter>,
     cameras: Family<ByState, Gauge>,
+    decoders: Family<ByDecoder, Gauge>,
+    decoder: Mutex<Option<ByDecoder>>,
     stages: Family<ByStage, Histogram>,
     recent: Mutex<VecDeque<f32>>,
     last_seq: AtomicU64,
@@ -324,11 +355,42 @@ impl CameraMetrics {
         if let Some(before) = before {
             self.cameras.get_or_create(&ByState { state: before.as_str() }).dec();
         }
+        if let Some(before) = self.decoder.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            self.decoders.remove(&before);
+        }
+    }
+
+    /// The decoder that it got; empty while it is not known. Whether it is another than before.
+    pub fn decoder(&self, decoder: &str) -> bool {
+        let mut now = self.decoder.lock().unwrap_or_else(PoisonError::into_inner);
+        if decoder.is_empty() || now.as_ref().is_some_and(|now| now.decoder == decoder) {
+            return false;
+        }
+        let is = ByDecoder { camera: self.label.clone(), decoder: decoder.to_owned() };
+        self.decoders.get_or_create(&is).set(1);
+        if let Some(before) = now.replace(is) {
+            self.decoders.remove(&before);
+        }
+        true
     }
 
     /// Access units arrived.
     pub fn arrived(&self, count: u64) {
         self.arrived.inc_by(count);
+    }
+
+    /// A picture was decoded.
+    pub fn decoded(&self, took: Duration) {
+        self.stage("decode", took);
+    }
+
+    /// A frame waited for a detect worker.
+    pub fn queued(&self, waited: Duration) {
+        self.stage("queue", waited);
+    }
+
+    fn stage(&self, stage: &'static str, took: Duration) {
+        self.stages.get_or_create(&ByStage { stage }).observe(took.as_secs_f64());
     }
 
     /// A frame's result got out.
@@ -340,7 +402,7 @@ impl CameraMetrics {
         let stages =
             [("letterbox", letterbox), ("session", session), ("head", head), ("track", tracked.track)];
         for (stage, time) in stages {
-            self.stages.get_or_create(&ByStage { stage }).observe(time.wall.as_secs_f64());
+            self.stage(stage, time.wall);
         }
         let at = tracked.frame.captured_at;
         self.last_seq.store(tracked.frame.seq, Ordering::Relaxed);

@@ -18,6 +18,7 @@ use crate::predecessors::Predecessor;
 use crate::publish::Publisher;
 use crate::result::ResultFacts;
 use crate::spool::FrameAt;
+use crate::trace::StreamTrace;
 
 /// So much waits for a predecessor at most.
 const HELD: usize = 4_096;
@@ -41,6 +42,7 @@ pub struct KafkaOutlet {
     published: Option<Timestamp>,
     /// Of held results that were not published: onto the account of the next.
     owed: Skipped,
+    trace: StreamTrace,
 }
 
 /// What waits for a predecessor.
@@ -78,7 +80,14 @@ impl KafkaOutlet {
             interval_us: 0,
             published: None,
             owed,
+            trace: StreamTrace::default(),
         }
+    }
+
+    /// Records of sampled frames say so.
+    pub fn traced(mut self, trace: StreamTrace) -> Self {
+        self.trace = trace;
+        self
     }
 
     fn say<M: Message>(&self, message: &M) -> Result<(), Unpublished> {
@@ -127,7 +136,8 @@ impl KafkaOutlet {
             self.say(&gap)?;
         }
         result.skipped.merge(&self.owed);
-        let frame = FrameAt { seq, skipped: result.skipped.total(), captured_at };
+        let sampled = self.trace.samples(seq);
+        let frame = FrameAt { seq, skipped: result.skipped.total(), captured_at, sampled };
         self.publisher.publish(&result, result.epoch, Some(frame), self.when_full)?;
         self.owed = Skipped::default();
         self.camera.published(LastResult { seq, captured_at });

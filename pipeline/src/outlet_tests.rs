@@ -2,6 +2,7 @@ use prometheus_client::registry::Registry;
 use sightline_schema::{Camera, GapAfter, Topics};
 use sightline_service::kafka::KafkaSettings;
 use sightline_service::shutdown::Shutdown;
+use sightline_service::trace::Tracer;
 
 use super::*;
 
@@ -20,7 +21,7 @@ fn at(ms: i64) -> Timestamp {
 fn outlet() -> (KafkaOutlet, RunControl) {
     let metrics = PipelineMetrics::register(&mut Registry::default());
     let settings = KafkaSettings::plain("127.0.0.1:1");
-    let options = OutboxOptions { bytes: 1 << 20, records: 1_000, spool: None };
+    let options = OutboxOptions { bytes: 1 << 20, records: 1_000, spool: None, tracer: Tracer::default() };
     let outbox = Outbox::open(&options, metrics.clone()).unwrap();
     let stop = Shutdown::new();
     let topics = Topics::default();

@@ -8,7 +8,7 @@ use sightline_service::uri_policy::{Forbidden, Target, UriPolicy, resolve};
 use url::Url;
 
 use crate::error::StreamError;
-use crate::source::address::Address;
+use crate::source::address::{Address, Kind};
 
 /// Anywhere, for cameras that were given by whoever runs the process; else by a policy. Cheap to clone.
 #[derive(Clone, Debug, Default)]
@@ -33,8 +33,15 @@ impl Reach {
         };
         match policy.check(address.uri()).map_err(refuse)? {
             Target::Name(name) => {
-                // A name that nobody knows is the source's to report.
-                let Ok(found) = resolve(&name) else { return Ok(address) };
+                let Ok(found) = resolve(&name) else {
+                    // Else it would be asked for again, and what it stands for then was looked at by nobody.
+                    if address.kind() == Kind::WebFile {
+                        let message = format!("{address}: nobody knows the name {name}");
+                        return Err(StreamError::new(ErrorCode::Unreachable, camera, message));
+                    }
+                    // The source's to report.
+                    return Ok(address);
+                };
                 for ip in &found {
                     policy.check_address(*ip).map_err(|Forbidden { reason, next_step }| {
                         refuse(Forbidden {
@@ -43,7 +50,7 @@ impl Reach {
                         })
                     })?;
                 }
-                Ok(found.first().and_then(|ip| pinned(&address, *ip)).unwrap_or(address))
+                Ok(found.first().and_then(|ip| pinned(&address, *ip)).unwrap_or(address).standing_for(found))
             }
             Target::File(path) => policy.check_found(&path).map_err(refuse).map(|()| address.clone()),
             Target::Address(_) | Target::Object(_) | Target::Test => Ok(address),

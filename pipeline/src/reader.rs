@@ -13,6 +13,7 @@ use crate::gate::Gate;
 use crate::metrics::CameraMetrics;
 use crate::source::{Pulled, Source, SourceFrame};
 use crate::timeline::Timeline;
+use crate::trace::StreamTrace;
 
 /// How often a stream that has nothing new to say says something.
 #[derive(Clone, Copy, Debug)]
@@ -68,6 +69,9 @@ pub struct Reader {
     last_frame: Option<Instant>,
     last_said: Instant,
     last_repeat: Instant,
+    trace: StreamTrace,
+    /// When the last frame came to the decoder's door, where frames are traced.
+    arrived: Option<SystemTime>,
 }
 
 impl Reader {
@@ -99,7 +103,15 @@ impl Reader {
             last_frame: None,
             last_said: Instant::now(),
             last_repeat: Instant::now(),
+            trace: StreamTrace::default(),
+            arrived: None,
         }
+    }
+
+    /// The frames that it hands on are traced, where they are sampled.
+    pub fn traced(mut self, trace: StreamTrace) -> Self {
+        self.trace = trace;
+        self
     }
 
     pub fn clock(&self) -> &CaptureClock {
@@ -184,8 +196,12 @@ impl Reader {
         let Stamp { captured_at, change } = self.clock.stamp(pts_us, now(), given.camera_time);
         self.metrics.arrived((given.seq + 1).saturating_sub(self.counted));
         self.counted = given.seq + 1;
-        let frame =
-            Frame { planes: given.planes, seq: given.seq, pts_us, captured_at, skipped: given.skipped };
+        if let Some(took) = given.decode_time {
+            self.metrics.decoded(took);
+        }
+        self.arrived = given.arrived;
+        let SourceFrame { planes, seq, skipped, .. } = given;
+        let frame = Frame { planes, seq, pts_us, captured_at, ready: Instant::now(), skipped, trace: None };
         (frame, change)
     }
 
@@ -224,6 +240,8 @@ impl Reader {
             return self.idle(CameraState::Running, None);
         }
         frame.skipped.merge(&std::mem::take(&mut self.owed));
+        let captured_at = (!self.recorded).then_some(frame.captured_at);
+        frame.trace = self.trace.begin(frame.seq, self.arrived, captured_at);
         self.last_said = Instant::now();
         self.slots.push(self.slot, StreamItem::Frame(frame))
     }

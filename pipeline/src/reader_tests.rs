@@ -17,9 +17,11 @@ impl Source for Frames {
     fn pull(&mut self, _: Duration) -> Result<Pulled, StreamError> {
         let Some(seq) = self.0.pop_front() else { return Ok(Pulled::End) };
         Ok(Pulled::Frame(SourceFrame {
+            arrived: None,
             planes: planes(),
             pts_us: Some(seq as i64 * 1_000),
             camera_time: None,
+            decode_time: None,
             seq,
             skipped: Skipped::default(),
         }))

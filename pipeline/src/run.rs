@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use sightline_schema::{Camera, CameraState, Credentials, GapReason, ModelFacts, Role, Status, StreamSpec};
+use sightline_service::trace::Tracer;
 
 use crate::detect::{Model, ModelError, Thresholds};
 use crate::handover::RunControl;
@@ -17,6 +18,7 @@ use crate::secrets::Secrets;
 use crate::source::address::Address;
 use crate::status::{StatusFacts, StatusKeeper};
 use crate::stream::{Manner, Stream, StreamContext};
+use crate::trace::StreamTrace;
 use crate::workers::Adder;
 
 /// Why a camera can't be run as it is written.
@@ -42,6 +44,8 @@ pub struct FleetOptions {
     pub agnostic_nms: bool,
     /// Where cameras' user and password are.
     pub secrets: Secrets,
+    /// Where the way of sampled frames is told.
+    pub tracer: Tracer,
 }
 
 /// A camera, checked against the model, ready to be claimed.
@@ -143,6 +147,8 @@ impl Runner {
             metrics.clone(),
             &predecessor,
         );
+        let trace = StreamTrace::new(&self.options.tracer, &camera.id, epoch);
+        let outlet = outlet.traced(trace.clone());
         let lane = LaneSettings { thresholds, track: self.options.track };
         let lane = Lane::new(lane, metrics.clone(), Box::new(outlet));
         let (slot, lane) = self.adder.add(lane, manner.when_full());
@@ -169,6 +175,7 @@ impl Runner {
             reach,
             clock_offset_ms: predecessor.clock_offset_ms.unwrap_or(0),
             lost,
+            trace,
         };
         Stream::new(Arc::new(camera), stream, address, context, status).run();
         self.adder.remove(slot);

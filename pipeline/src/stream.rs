@@ -23,6 +23,7 @@ use crate::source::Source;
 use crate::source::address::{Address, Kind};
 use crate::source::gst::{GstOptions, GstSource, SharedAccessUnits, shared_access_units};
 use crate::status::StatusKeeper;
+use crate::trace::StreamTrace;
 
 /// No picture for this long is a fault of the camera.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -55,7 +56,7 @@ impl Manner {
         match address.kind() {
             Kind::Rtsp => Self { live: true, repeats: false, watched: true },
             Kind::Test => Self { live: true, repeats: false, watched: false },
-            Kind::Http | Kind::Object | Kind::File => {
+            Kind::Http | Kind::WebFile | Kind::Object | Kind::File => {
                 let repeats = play == Some(Play::Loop);
                 Self { live: repeats, repeats, watched: false }
             }
@@ -86,6 +87,8 @@ pub struct StreamContext {
     pub clock_offset_ms: i64,
     /// Why something may be missing before the first result.
     pub lost: GapReason,
+    /// Which frames are sampled.
+    pub trace: StreamTrace,
 }
 
 /// Runs one camera from its claim to its end.
@@ -100,6 +103,8 @@ pub struct Stream {
     units: SharedAccessUnits,
     reader: Reader,
     status: StatusKeeper,
+    /// Hardware was tried in vain.
+    in_software: bool,
 }
 
 impl Stream {
@@ -118,9 +123,14 @@ impl Stream {
             Gate::new(&camera.sampling),
             CaptureClock::new(manner.clock(), context.clock_offset_ms),
             context.lost,
-        );
+        )
+        .traced(context.trace.clone());
+        let units = shared_access_units();
+        if context.trace.is_on() {
+            units.lock().unwrap_or_else(std::sync::PoisonError::into_inner).keep_times();
+        }
         let version = context.control.version();
-        Self { version, camera, spec, address, manner, context, units: shared_access_units(), reader, status }
+        Self { version, camera, spec, address, manner, context, units, reader, status, in_software: false }
     }
 
     /// The retry loop. Comes back when the camera ended or the process stops.
@@ -167,20 +177,26 @@ impl Stream {
     /// The straight path: open, read to the end.
     fn run_once(&mut self) -> Result<Stopped, StreamError> {
         self.status.connecting();
-        let mut source = GstSource::open(self.options()?, self.units.clone())?;
+        let open = if self.in_software { GstSource::open_in_software } else { GstSource::open };
+        let mut source = open(self.options()?, self.units.clone())?;
         let mut watch = PictureWatch::default();
         let mut slices = 0u32;
         loop {
             let sight = match self.slice(&mut source, &mut watch) {
                 Ok((Stopped::Wanted, sight)) if !self.context.control.is_over() => sight,
                 other => {
-                    self.status.video(source.video());
+                    self.look_at_video(&source);
+                    if other.is_err() && source.failed_in_hardware() {
+                        let decoder = source.video().decoder;
+                        tracing::warn!(camera = %self.camera.id, decoder, "no picture by this decoder; in software from now on");
+                        self.in_software = true;
+                    }
                     return other.map(|(stopped, _)| stopped);
                 }
             };
             // Facts of the video are read when they may have changed.
             if slices.is_multiple_of(10) {
-                self.status.video(source.video());
+                self.look_at_video(&source);
             }
             slices = slices.wrapping_add(1);
             // The status follows the results.
@@ -188,6 +204,14 @@ impl Stream {
             self.status.follow(self.reader.clock());
             self.judge(sight)?;
         }
+    }
+
+    fn look_at_video(&mut self, source: &GstSource) {
+        let video = source.video();
+        if self.context.metrics.decoder(&video.decoder) {
+            tracing::info!(camera = %self.camera.id, codec = video.codec, decoder = video.decoder, "decoding");
+        }
+        self.status.video(video);
     }
 
     /// Reads for a moment. Gives what the picture looked like, where it was looked at.

@@ -1,6 +1,7 @@
 //! Frames for the unit tests of stages that look at no pixel.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use sightline_schema::{Skipped, Timestamp};
 
@@ -29,5 +30,6 @@ pub(crate) fn planes() -> Planes {
 /// The frame of this number in a stream of 25 a second.
 pub(crate) fn frame(seq: u64, skipped: Skipped) -> Frame {
     let captured_at = Timestamp::from_micros(0);
-    Frame { planes: planes(), seq, pts_us: seq as i64 * 40_000, captured_at, skipped }
+    let pts_us = seq as i64 * 40_000;
+    Frame { planes: planes(), seq, pts_us, captured_at, ready: Instant::now(), skipped, trace: None }
 }

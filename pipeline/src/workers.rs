@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use sightline_service::shutdown::{Cause, Shutdown};
 
@@ -14,6 +14,7 @@ use crate::detect::{Model, ModelError, Thresholds};
 use crate::detection::Detection;
 use crate::frame::{Frame, Planes, StreamItem};
 use crate::lane::{DetectTimes, Lane, Outcome};
+use crate::trace::entered;
 
 type Lanes = Arc<RwLock<HashMap<SlotId, Arc<Lane>>>>;
 
@@ -135,6 +136,7 @@ impl Team {
             given_up
         };
         for InHand { ticket, frame, lane, since } in given_up {
+            let _entered = entered(frame.trace.as_ref());
             tracing::error!(
                 camera = lane.camera(),
                 seq = frame.seq,
@@ -236,6 +238,9 @@ fn work(mut detect: Detect, hand: &Hand, slots: &Slots, lanes: &Lanes) -> CpuTim
             StreamItem::Mark(mark) => Outcome::Mark(mark),
             StreamItem::End(end) => Outcome::End(end),
             StreamItem::Frame(frame) => {
+                lane.waited(frame.ready.elapsed());
+                let _entered = entered(frame.trace.as_ref());
+                frame.trace.iter().for_each(|trace| trace.taken());
                 hand.take_up(ticket, &frame, &lane);
                 let outcome = try_detect(&mut detect, frame, &lane);
                 if !hand.put_down() {
@@ -253,7 +258,12 @@ fn work(mut detect: Detect, hand: &Hand, slots: &Slots, lanes: &Lanes) -> CpuTim
 /// A frame that can't be detected is counted, and costs neither the worker nor the frames behind it: their lane waits
 /// for every ticket.
 fn try_detect(detect: &mut Detect, frame: Frame, lane: &Lane) -> Outcome {
+    let began = frame.trace.as_ref().map(|_| SystemTime::now());
     let detected = catch_unwind(AssertUnwindSafe(|| detect(&frame.planes, &lane.thresholds())));
+    if let (Some(trace), Some(began)) = (&frame.trace, began) {
+        let times = detected.as_ref().ok().and_then(|detected| detected.as_ref().ok());
+        trace.detected(began, times.map(|(_, times)| times));
+    }
     match detected {
         Ok(Ok((detections, times))) => Outcome::Detected { frame, detections, times },
         Ok(Err(error)) => {

@@ -45,7 +45,7 @@ pub(crate) fn run(view: &View, desk: &Desk, pools: &Arc<Pools>, metrics: &Metric
         for (pool, step) in moves {
             tracing::info!(camera = step.camera, pod = step.pod, pool, "evening out");
             let to = Destination::Slot { pool: pool.clone(), slot: step.slot };
-            let wish = Wish::Move { id: step.camera.clone(), to };
+            let wish = Wish::Move { id: step.camera.clone(), to, from: None };
             waiting.push((pool, step.camera, desk.hand_in(wish, WHO)));
         }
         for (pool, camera, answered) in waiting {

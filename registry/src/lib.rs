@@ -7,6 +7,7 @@
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use prometheus_client::registry::Registry as Prometheus;
 use sightline_schema::Topics;
@@ -14,6 +15,7 @@ use sightline_service::database::DatabaseSettings;
 use sightline_service::health::{Condition, Health};
 use sightline_service::kafka::{KafkaFault, KafkaSettings};
 use sightline_service::shutdown::Shutdown;
+use sightline_service::trace::Tracer;
 use sightline_service::uri_policy::UriPolicy;
 
 pub mod api;
@@ -50,8 +52,12 @@ pub struct Options {
     pub policy: UriPolicy,
     /// Where `consume store` puts what happened; without it there is no history.
     pub database: Option<DatabaseSettings>,
+    /// Jobs that are over are forgotten after this; `None`: never.
+    pub keep_jobs: Option<Duration>,
     /// The command that probes; none in a build without a pipeline.
     pub probe: Option<PathBuf>,
+    /// Where a share of the requests is told.
+    pub tracer: Tracer,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -73,6 +79,7 @@ pub enum RegistryError {
 pub struct Registry {
     parts: Arc<Parts>,
     sealer: Arc<Sealer>,
+    keep_jobs: Option<Duration>,
     server: JoinHandle<()>,
     shutdown: Shutdown,
 }
@@ -98,10 +105,11 @@ impl Registry {
             probes: api::Probes::new(options.probe),
             events,
             jobs,
+            tracer: options.tracer,
             work: OnceLock::new(),
         });
         let server = server.start(App { parts: parts.clone() }, shutdown.clone())?;
-        Ok(Self { parts, sealer, server, shutdown: shutdown.clone() })
+        Ok(Self { parts, sealer, keep_jobs: options.keep_jobs, server, shutdown: shutdown.clone() })
     }
 
     /// Takes over from whoever wrote before, reads everything, and works until `shutdown`, or until another registry
@@ -112,7 +120,7 @@ impl Registry {
         topics: &Topics,
         health: &Health,
     ) -> Result<(), RegistryError> {
-        let Self { parts, sealer, server, shutdown } = self;
+        let Self { parts, sealer, keep_jobs, server, shutdown } = self;
         let (view, metrics) = (parts.view.clone(), parts.metrics.clone());
         let pools = Arc::new(pools::Pools::new(settings.clone(), topics));
         pools.refresh()?;
@@ -128,7 +136,7 @@ impl Registry {
         };
         let jobs = parts
             .jobs
-            .start(settings.clone(), topics.clone(), parts.metrics.clone(), shutdown.clone())
+            .start(settings.clone(), topics.clone(), parts.metrics.clone(), keep_jobs, shutdown.clone())
             .map_err(RegistryError::Thread)?;
         // In this order: nobody writes any more what is read now to its end.
         let writer = clerk.writer()?;

@@ -1,5 +1,6 @@
 //! What the registry counts. `docs/METRICS.md` lists it.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -14,6 +15,8 @@ use prometheus_client::registry::Registry;
 use sightline_schema::JobState;
 use sightline_service::database::DatabaseFaultKind;
 
+use crate::api::pods;
+use crate::api::types::Scaling;
 use crate::jobs::{JobsView, Outcome as JobOutcome};
 use crate::state;
 use crate::view::View;
@@ -231,10 +234,42 @@ impl Known {
     }
 }
 
+/// Of each pool that a camera or a pod names.
+fn scaling(known: &state::State, now: Instant) -> Vec<Scaling> {
+    let of_cameras = known.registered().filter_map(|(_, camera)| camera.pool());
+    let pools: BTreeSet<&str> = of_cameras.chain(known.capacities.keys().map(String::as_str)).collect();
+    pools.into_iter().map(|pool| pods::of_pool(known, pool, now)).collect()
+}
+
+fn encode_pools(pools: &[Scaling], encoder: &mut DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+    type Figure = fn(&Scaling) -> f64;
+    let figures: [(&str, &str, Figure); 4] = [
+        ("sightline_registry_pool_pods", "Pods of a pool that are alive", |pool| pool.pods as f64),
+        ("sightline_registry_pool_pods_wanted", "Pods that a pool should have", |pool| pool.pods_wanted),
+        ("sightline_registry_pool_wanted_fps", "Frames a second that a pool's cameras want", |pool| {
+            pool.wanted_fps
+        }),
+        (
+            "sightline_registry_pool_capacity_fps",
+            "Frames a second that a pool's live pods can detect",
+            |pool| pool.capacity_fps_per_pod * pool.pods as f64,
+        ),
+    ];
+    for (name, help, figure) in figures {
+        let gauge = prometheus_client::metrics::MetricType::Gauge;
+        let mut family = encoder.encode_descriptor(name, help, None, gauge)?;
+        for pool in pools {
+            let labels = [("pool", pool.pool.as_str())];
+            ConstGauge::new(figure(pool)).encode(family.encode_family(&labels)?)?;
+        }
+    }
+    Ok(())
+}
+
 impl Collector for Known {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
         let now = Instant::now();
-        let (cameras, pods, unreadable) = self.view.read(|known| {
+        let (cameras, pods, unreadable, pools) = self.view.read(|known| {
             let mut cameras: Vec<_> = state::states().map(|state| (state, 0_i64)).collect();
             for (_, camera) in known.registered() {
                 let state = camera.state();
@@ -242,7 +277,8 @@ impl Collector for Known {
                     *count += 1;
                 }
             }
-            (cameras, known.live_pods(now).count() as i64, known.unreadable.len() as i64)
+            let pools = scaling(known, now);
+            (cameras, known.live_pods(now).count() as i64, known.unreadable.len() as i64, pools)
         });
         let mut family = encoder.encode_descriptor(
             "sightline_registry_cameras",
@@ -255,6 +291,7 @@ impl Collector for Known {
             ConstGauge::new(count).encode(family.encode_family(&labels)?)?;
         }
         self.encode_jobs(&mut encoder)?;
+        encode_pools(&pools, &mut encoder)?;
         for (name, help, value) in [
             ("sightline_registry_pods", "Pods that are alive", pods),
             (

@@ -27,6 +27,8 @@ pub(crate) enum Wish {
     Move {
         id: String,
         to: Destination,
+        /// Only out of this pool.
+        from: Option<String>,
     },
 }
 
@@ -127,7 +129,7 @@ impl Draft<'_> {
         let decision = match wish {
             Wish::Put { camera, conditions } => self.put(camera, conditions, &known, who)?,
             Wish::Delete { id, conditions } => self.delete(id, conditions, &known, who)?,
-            Wish::Move { id, to } => self.r#move(id, to, &known, who)?,
+            Wish::Move { id, to, from } => self.r#move(id, to, from.as_deref(), &known, who)?,
         };
         self.keep(&decision, known);
         Ok(decision)
@@ -275,9 +277,25 @@ impl Draft<'_> {
         })
     }
 
-    fn r#move(&self, id: &str, to: &Destination, known: &Known, who: &str) -> Result<Decision, Refusal> {
+    fn r#move(
+        &self,
+        id: &str,
+        to: &Destination,
+        from: Option<&str>,
+        known: &Known,
+        who: &str,
+    ) -> Result<Decision, Refusal> {
         let Some(camera) = &known.camera else { return Err(Problem::no_camera(id).into()) };
         let (here_pool, here_slot) = place_of(id, known, self.slots).unwrap_or_default();
+        if let Some(from) = from
+            && known.pool() != Some(from)
+        {
+            let detail = format!(
+                "camera {id:?} is in pool {:?} by now, not in {from:?}; look where it is, and move it from there",
+                known.pool().unwrap_or_default()
+            );
+            return Err(Problem::precondition(detail).into());
+        }
         let placement = match to {
             Destination::Pool(pool) if *pool == here_pool && known.placement.is_some() => {
                 return Ok(Decision::nothing(id));

@@ -38,7 +38,7 @@ impl Desk {
     }
 
     fn move_to(&mut self, to: Destination) -> Result<Decision, Refusal> {
-        self.decide(&Wish::Move { id: "gate".into(), to })
+        self.decide(&Wish::Move { id: "gate".into(), to, from: None })
     }
 }
 
@@ -131,6 +131,14 @@ fn a_move_is_a_placement_alone() {
         desk.move_to(Destination::Pool("gpu".into())).unwrap().placement.unwrap().unwrap().pool,
         "gpu"
     );
+    let out_of = |from: &str| Wish::Move {
+        id: "gate".into(),
+        to: Destination::Pool("default".into()),
+        from: Some(from.into()),
+    };
+    assert_eq!(status(desk.decide(&out_of("default")).unwrap_err()), 412, "it is in gpu");
+    assert_eq!(desk.decide(&out_of("gpu")).unwrap().outcome, Outcome::Moved);
+    desk.move_to(Destination::Pool("gpu".into())).unwrap();
     let even = Destination::Slot { pool: "default".into(), slot: 1 };
     assert_eq!(desk.move_to(even).unwrap_err(), Refusal::Stale, "it left the pool meanwhile");
     // Settings that name another pool move it there; others leave it where it was moved to.

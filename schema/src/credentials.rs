@@ -227,5 +227,42 @@ pub fn redact_uris(text: &str) -> Cow<'_, str> {
     if redacted == text { Cow::Borrowed(text) } else { Cow::Owned(redacted) }
 }
 
+/// What stands for what is not shown.
+pub const STRUCK_OUT: &str = "***";
+
+/// `text` with the query of every `http(s)` uri in it struck out: a link may be signed in it, and who has it whole can read the
+/// file.
+pub fn without_queries(text: &str) -> Cow<'_, str> {
+    let mut shown = String::new();
+    let mut rest = text;
+    while let Some(found) = rest.find("://") {
+        let behind = found + "://".len();
+        let is_web = |scheme: &str| {
+            let from = rest[..found].len().checked_sub(scheme.len());
+            from.and_then(|from| rest.get(from..found)).is_some_and(|is| is.eq_ignore_ascii_case(scheme))
+        };
+        let ends = |c: char| c.is_whitespace() || "\"'`<>".contains(c);
+        let end = rest[behind..].find(ends).map_or(rest.len(), |end| behind + end);
+        let uri = &rest[..end];
+        match uri[behind..]
+            .find(['?', '#'])
+            .map(|at| behind + at)
+            .filter(|_| is_web("http") || is_web("https"))
+        {
+            Some(at) => {
+                // What ends a sentence or its part is not of the uri.
+                let last = uri.trim_end_matches([':', ';', ',', '.', ')']).len().max(at + 1);
+                shown.push_str(&uri[..=at]);
+                shown.push_str(STRUCK_OUT);
+                shown.push_str(&uri[last..]);
+            }
+            None => shown.push_str(uri),
+        }
+        rest = &rest[end..];
+    }
+    shown.push_str(rest);
+    if shown == text { Cow::Borrowed(text) } else { Cow::Owned(shown) }
+}
+
 #[cfg(test)]
 mod tests;

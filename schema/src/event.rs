@@ -68,6 +68,9 @@ pub struct Event {
     /// Why a camera is down, where a tick said so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<ErrorCode>,
+    /// The model of the epoch at which it is dated. Absent: not known, as of events of before it was written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<ModelRef>,
     /// The camera's.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
@@ -76,6 +79,15 @@ pub struct Event {
     pub snapshot: Option<String>,
 }
 message!(Event, "event/1", camera);
+
+/// Which model saw it, as `spec/1` names it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ModelRef {
+    /// The file's name without its ending.
+    pub name: String,
+    /// Of the file, in hexadecimal.
+    pub sha256: String,
+}
 
 /// The sight of a track with the highest confidence.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -142,6 +142,17 @@ impl JobStatus {
         }
     }
 
+    /// As it is shown to who may not read the file: what a link may be signed with is struck out.
+    #[must_use]
+    pub fn without_queries(mut self) -> Self {
+        let shown = |text: &mut String| *text = crate::without_queries(text).into_owned();
+        shown(&mut self.uri);
+        if let Some(error) = &mut self.error {
+            shown(&mut error.message);
+        }
+        self
+    }
+
     /// The job, to be tried from the first attempt on.
     pub fn again(&self) -> Job {
         let Self { job, pool, uri, start, spec, labels, .. } = self.clone();

@@ -31,8 +31,11 @@ pub use camera::{
     StreamSpec, Transport, Zone,
 };
 pub use checkpoint::Checkpoint;
-pub use credentials::{Credentials, InlineCredentials, SealedCredentials, redact_uris, split_credentials};
-pub use event::{BestSight, Direction, Event, EventType};
+pub use credentials::{
+    Credentials, InlineCredentials, STRUCK_OUT, SealedCredentials, redact_uris, split_credentials,
+    without_queries,
+};
+pub use event::{BestSight, Direction, Event, EventType, ModelRef};
 pub use frame::{DetectionRecord, FrameResult, SkipReason, Skipped, TrackRef, TrackState};
 pub use gap::{Gap, GapAfter, GapBefore, GapReason};
 pub use geometry::{Anchor, Box2d, Point, contains};
@@ -41,7 +44,9 @@ pub use job_status::{JobCancel, JobProgress, JobState, JobStatus};
 pub use message::Message;
 pub use placement::{Placement, slot_of};
 pub use pod::Pod;
-pub use record::{CONTENT_TYPE_JSON, DetectionsRecord, HEADER_CONTENT_TYPE, HEADER_SCHEMA, RecordError};
+pub use record::{
+    CONTENT_TYPE_JSON, DetectionsRecord, HEADER_CONTENT_TYPE, HEADER_SCHEMA, HEADER_TRACEPARENT, RecordError,
+};
 pub use status::{CameraState, ErrorCode, LastResult, Status, StatusError, VideoFacts};
 pub use stream::{Clock, ModelFacts, SpecRecord, StreamRecord, StreamState, Tick};
 pub use time::{ParseTimestampError, Timestamp};

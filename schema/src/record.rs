@@ -12,6 +12,9 @@ pub const CONTENT_TYPE_JSON: &str = "application/json";
 /// Its value is the message's schema: "frame/1".
 pub const HEADER_SCHEMA: &str = "sightline-schema";
 
+/// Of a record that belongs to a sampled frame: its trace and span (W3C Trace Context).
+pub const HEADER_TRACEPARENT: &str = "traceparent";
+
 /// Any record of `detections`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(untagged)]

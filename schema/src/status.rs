@@ -282,6 +282,54 @@ impl ErrorCode {
     }
 }
 
+impl ErrorCode {
+    /// What a person should do about it where it is a recording that can't be worked off: a sentence.
+    pub const fn recording_advice(self) -> &'static str {
+        match self {
+            Self::AuthFailed => {
+                "Check that the workers may read it: an object by the credentials in their environment (AWS_…, GOOGLE_…, AZURE_…), \
+                 a link by its signature and its date."
+            }
+            Self::NotFound => {
+                "Look whether the file or object is still there; if it was moved, add it by its new address."
+            }
+            Self::Unreachable => {
+                "Check that the workers may reach the server or bucket and that it answers; then retry the job."
+            }
+            Self::Timeout | Self::Stalled => {
+                "Check that the server or bucket answers the workers fast enough and that the file is whole; then retry the job."
+            }
+            Self::TlsFailed => {
+                "Let the workers trust the authority that signed the server's certificate, and use the name that it is for."
+            }
+            Self::CodecUnsupported => {
+                "Convert the file to H.264 or H.265 and add that, or install the decoder for its codec with the workers."
+            }
+            Self::NoVideo => "Add a file that holds video; this one does not.",
+            Self::Frozen | Self::Black => {
+                "Play the file; its pictures show nothing that could be looked for."
+            }
+            Self::Corrupt => {
+                "Copy or export the file again: it is damaged, cut off, or still being written; then retry the job."
+            }
+            Self::Rejected => {
+                "Put the file into a bucket or a folder, or on a server that gives ranges of it at the address itself."
+            }
+            Self::ForbiddenUri => {
+                "Put the file where the workers may read, or let whoever runs them allow it (--allow-bucket, --allow-file-root, \
+                 --allow-network)."
+            }
+            Self::SettingsInvalid => "Correct the setting that the message names, and add the file again.",
+            Self::SecretMissing => "Give workers access by their own environment; a job names no secret.",
+            Self::ModelMissing => "Put the model where the workers look for it, or correct its name.",
+            Self::DeviceLost => {
+                "Check the GPU and its driver on the machine that runs the worker; then retry the job."
+            }
+            Self::Internal => "Look at the worker's log and report it; this is a fault of Sightline.",
+        }
+    }
+}
+
 impl fmt::Display for ErrorCode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
@@ -298,6 +346,9 @@ mod tests {
         for code in ErrorCode::ALL {
             assert_eq!(serde_json::to_value(code).unwrap(), code.as_str());
             assert!(code.advice().ends_with('.'), "{code}: not a sentence");
+            let advice = code.recording_advice();
+            assert!(advice.ends_with('.'), "{code}: not a sentence");
+            assert!(!advice.contains("camera") && !advice.contains("stream"), "{code}: {advice}");
         }
         for state in CameraState::ALL {
             assert_eq!(serde_json::to_value(state).unwrap(), state.as_str());

@@ -12,11 +12,12 @@ use axum::http::header::{ACCEPT, CONTENT_TYPE};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use prometheus_client::encoding::text::encode;
+use prometheus_client::encoding::text::{encode_eof, encode_registry};
 use prometheus_client::registry::Registry;
 use tokio::sync::oneshot;
 
 use crate::health::Health;
+use crate::process::ProcessCollector;
 
 /// Where it listens when nothing else is said.
 pub const DEFAULT_HTTP: &str = "127.0.0.1:9464";
@@ -131,20 +132,26 @@ async fn serve(listener: TcpListener, router: Router, stopped: oneshot::Receiver
 #[derive(Clone)]
 struct Shared {
     registry: Arc<Registry>,
+    process: Arc<Registry>,
     health: Health,
 }
 
 fn router(registry: Arc<Registry>, health: Health) -> Router {
+    let mut process = Registry::default();
+    process.register_collector(Box::new(ProcessCollector));
     Router::new()
         .route("/metrics", get(metrics))
         .route("/livez", get(async || "alive\n"))
         .route("/readyz", get(readyz))
-        .with_state(Shared { registry, health })
+        .with_state(Shared { registry, process: Arc::new(process), health })
 }
 
 async fn metrics(State(shared): State<Shared>) -> Response {
     let mut text = String::new();
-    match encode(&mut text, &shared.registry) {
+    let encoded = encode_registry(&mut text, &shared.registry)
+        .and_then(|()| encode_registry(&mut text, &shared.process))
+        .and_then(|()| encode_eof(&mut text));
+    match encoded {
         Ok(()) => ([(CONTENT_TYPE, OPENMETRICS)], text).into_response(),
         Err(error) => {
             tracing::error!(%error, "metrics cannot be written");
@@ -210,6 +217,12 @@ mod tests {
             "{answer}"
         );
         assert!(answer.ends_with("# EOF\n"), "{answer}");
+        let page =
+            std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/METRICS.md")).unwrap();
+        let documented: Vec<_> =
+            page.lines().filter_map(|line| line.strip_prefix("| `process_")?.split('`').next()).collect();
+        let shown = answer.lines().filter_map(|line| line.strip_prefix("process_")?.split(' ').next());
+        assert_eq!(shown.collect::<Vec<_>>(), documented, "code, then docs/METRICS.md");
 
         assert!(ask(address, "/livez", "").starts_with("HTTP/1.1 200"));
         health.set("kafka", Condition::NotReady("no broker answers at k:9092".to_owned()));

@@ -12,7 +12,9 @@ pub mod kafka;
 #[cfg(feature = "objects")]
 pub mod objects;
 pub mod percent;
+mod process;
 pub mod seal;
 pub mod shutdown;
 pub mod telemetry;
+pub mod trace;
 pub mod uri_policy;

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -105,6 +105,9 @@ impl Shutdown {
             flag::register_conditional_shutdown(signal, code, Arc::clone(&came))?;
             flag::register(signal, Arc::clone(&came))?;
         }
+        if let Some(starting) = STARTING.get() {
+            starting.store(false, Ordering::SeqCst);
+        }
         let mut signals = Signals::new([SIGINT, SIGTERM])?;
         let shutdown = self.clone();
         thread::Builder::new().name("signals".to_owned()).spawn(move || {
@@ -114,6 +117,20 @@ impl Shutdown {
         })?;
         Ok(())
     }
+}
+
+/// Set while a signal ends the process at once.
+static STARTING: OnceLock<Arc<AtomicBool>> = OnceLock::new();
+
+/// SIGINT and SIGTERM end the process at once, with 130 or 143, until `install_signals`. Without it they do, too, but not the
+/// first process of a container: that ignores what it doesn't handle, and a pod that is told to go while it reads its
+/// model would stay for all of its grace period.
+pub fn end_at_once_while_starting() -> io::Result<()> {
+    let starting = STARTING.get_or_init(|| Arc::new(AtomicBool::new(true)));
+    for (signal, code) in [(SIGINT, 130), (SIGTERM, 143)] {
+        flag::register_conditional_shutdown(signal, code, Arc::clone(starting))?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]

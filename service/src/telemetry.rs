@@ -1,9 +1,17 @@
 //! Logs: structured lines, on standard error or wherever the command puts them.
 
-use tracing::Subscriber;
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde_json::value::RawValue;
+use tracing::{Event, Subscriber};
 use tracing_subscriber::EnvFilter;
-use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, MakeWriter};
+use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
+
+use crate::trace::{self, Current};
 
 const DEFAULT_FILTER: &str = "info";
 
@@ -52,8 +60,46 @@ where
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);
     Ok(match format {
         LogFormat::Text => Box::new(builder.with_ansi(colours).with_target(false).finish()),
-        LogFormat::Json => Box::new(builder.json().flatten_event(true).with_span_list(false).finish()),
+        LogFormat::Json => {
+            let builder = builder.json().flatten_event(true).with_span_list(false);
+            Box::new(builder.map_event_format(Placed).finish())
+        }
     })
+}
+
+/// JSON lines that say which trace and span they belong to, where they belong to a sampled frame's work, and whose it is.
+struct Placed<F>(F);
+
+impl<S, N, F> FormatEvent<S, N> for Placed<F>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+    F: FormatEvent<S, N>,
+{
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        let Some(current) = trace::current() else { return self.0.format_event(context, writer, event) };
+        let mut line = String::new();
+        self.0.format_event(context, Writer::new(&mut line), event)?;
+        writer.write_str(&placed(&line, &current))
+    }
+}
+
+fn placed(line: &str, Current { context, camera }: &Current) -> String {
+    let Some(object) = line.trim_end().strip_suffix('}') else { return line.to_owned() };
+    let is_said = |name: &str| {
+        serde_json::from_str::<BTreeMap<&str, &RawValue>>(line).is_ok_and(|fields| fields.contains_key(name))
+    };
+    let mut placed = format!(r#"{object},"trace_id":"{}","span_id":"{}""#, context.trace, context.span);
+    if !camera.is_empty() && !is_said("camera") {
+        placed.push_str(&format!(r#","camera":{}"#, serde_json::Value::from(&**camera)));
+    }
+    placed.push_str("}\n");
+    placed
 }
 
 #[cfg(test)]
@@ -108,6 +154,44 @@ mod tests {
         assert_eq!(lines[0]["camera"], "gate-3");
         assert_eq!(lines[0]["level"], "INFO");
         assert_eq!(lines[1]["message"], "a detail");
+    }
+
+    #[test]
+    fn lines_of_a_sampled_frames_work_say_where_they_belong_and_others_do_not() {
+        let lines = Lines::default();
+        let writer = lines.clone();
+        let subscriber = subscriber(LogFormat::Json, "", false, move || writer.clone()).unwrap();
+        let mut registry = prometheus_client::registry::Registry::default();
+        let resource = trace::Resource { service: "test", instance: String::new() };
+        let collector = trace::Collector::new("http://127.0.0.1:1").unwrap();
+        let share = trace::Share::new(1.0);
+        let (tracer, sending) = trace::Tracer::to(collector, share, &resource, &mut registry).unwrap();
+        let text = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+        let span = tracer.follow(Some(text), "store", trace::Role::Consumer, "gate-\"3\"").unwrap();
+        tracing::subscriber::with_default(subscriber, || {
+            tracing::info!("before");
+            {
+                let _entered = span.enter();
+                tracing::info!(n = 1, "inside {}", "\"camera\":");
+                tracing::info!(camera = "gate-4", "of its own");
+            }
+            tracing::info!("behind");
+        });
+        let bytes = lines.0.lock().unwrap().clone();
+        let text = String::from_utf8(bytes).unwrap();
+        let lines: Vec<serde_json::Value> =
+            text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        for line in [&lines[0], &lines[3]] {
+            assert!(line.get("trace_id").is_none() && line.get("camera").is_none(), "{line}");
+        }
+        for line in &lines[1..3] {
+            assert_eq!(line["trace_id"], "4bf92f3577b34da6a3ce929d0e0e4736");
+            assert_eq!(line["span_id"], span.context().span.to_string());
+        }
+        assert_eq!(lines[1]["camera"], "gate-\"3\"");
+        assert_eq!(lines[1]["message"], "inside \"camera\":");
+        assert_eq!(lines[2]["camera"], "gate-4");
+        drop(sending);
     }
 
     #[test]

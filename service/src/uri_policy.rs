@@ -165,7 +165,7 @@ impl UriPolicy {
         }
         forbid(
             format!("{address} is {kind} address, which is not allowed here"),
-            "use the camera's own address, or let whoever runs Sightline allow it with --allow-network",
+            "use the address of the camera or server itself, or let whoever runs Sightline allow it with --allow-network",
         )
     }
 

@@ -8,7 +8,7 @@ use sightline_schema::Timestamp;
 use sightline_service::database::DatabaseSettings;
 use sightline_service::kafka::From;
 
-use super::{HttpArgs, KafkaArgs, KafkaSettingsArgs, size};
+use super::{HttpArgs, KafkaArgs, KafkaSettingsArgs, TraceArgs, size};
 use crate::exit::Failure;
 
 #[derive(Args, Debug)]
@@ -20,7 +20,7 @@ pub(crate) struct ConsumeArgs {
 #[derive(Subcommand, Debug)]
 pub(crate) enum Consumer {
     /// Detections become events: lines crossed, zones entered and left, tracks and cameras that come and go
-    Events(ConsumerArgs),
+    Events(EventsArgs),
     /// Events, tracks and how much was seen become rows in PostgreSQL
     Store(StoreArgs),
     /// Detections and events become Parquet files in a directory or an object store, each record once
@@ -90,9 +90,19 @@ pub(crate) struct ConsumerArgs {
 }
 
 #[derive(Args, Debug, Clone)]
+pub(crate) struct EventsArgs {
+    #[command(flatten)]
+    pub(crate) consumer: ConsumerArgs,
+    #[command(flatten)]
+    pub(crate) traces: TraceArgs,
+}
+
+#[derive(Args, Debug, Clone)]
 pub(crate) struct StoreArgs {
     #[command(flatten)]
     pub(crate) consumer: ConsumerArgs,
+    #[command(flatten)]
+    pub(crate) traces: TraceArgs,
     #[command(flatten)]
     pub(crate) database: DatabaseArgs,
     /// Only one of the two: events (with tracks), or rollups (detections per minute). Default: both
@@ -149,6 +159,8 @@ pub(crate) struct AlertsArgs {
     pub(crate) settings: KafkaSettingsArgs,
     #[command(flatten)]
     pub(crate) http: HttpArgs,
+    #[command(flatten)]
+    pub(crate) traces: TraceArgs,
     /// Tells beside the others, with offsets of its own under this name. Default: shares the work with all that have none
     #[arg(long, value_name = "NAME", env = "SIGHTLINE_GROUP", value_parser = group)]
     pub(crate) group: Option<String>,

@@ -2,13 +2,14 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
 use sightline_registry::auth::Role;
 use sightline_service::bucket_uri::BucketUri;
 use sightline_service::uri_policy::Network;
 
-use super::{DatabaseArgs, HttpArgs, KafkaSettingsArgs, TransportArg};
+use super::{DatabaseArgs, HttpArgs, KafkaSettingsArgs, TraceArgs, TransportArg};
 
 #[derive(Args, Debug)]
 #[command(args_conflicts_with_subcommands = true)]
@@ -73,10 +74,42 @@ pub(crate) struct ServeArgs {
     pub(crate) seal_keys: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) database: DatabaseArgs,
+    /// Jobs that are over are forgotten after so many days: 0 for never, or at least 8, since a queue keeps its records for 7
+    #[arg(long, value_name = "DAYS", default_value = "30", env = "SIGHTLINE_KEEP_JOBS", value_parser = keep_jobs)]
+    pub(crate) keep_jobs: KeepJobs,
     #[command(flatten)]
     pub(crate) policy: PolicyArgs,
     #[command(flatten)]
     pub(crate) http: HttpArgs,
+    #[command(flatten)]
+    pub(crate) traces: TraceArgs,
+}
+
+/// How long jobs are known after they are over; `None`: for ever.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct KeepJobs(pub(crate) Option<Duration>);
+
+/// The record of a job that is forgotten must not lie in its queue any more: a worker would take it for a new one.
+const LEAST_KEEP_DAYS: u64 = 8;
+
+#[cfg(feature = "pipeline")]
+impl KeepJobs {
+    /// Where nothing else is said.
+    pub(crate) const DEFAULT: Self = Self(Some(days_long(30)));
+}
+
+fn keep_jobs(text: &str) -> Result<KeepJobs, String> {
+    match text.parse::<u64>() {
+        Ok(0) => Ok(KeepJobs(None)),
+        Ok(days @ LEAST_KEEP_DAYS..=36_500) => Ok(KeepJobs(Some(days_long(days)))),
+        _ => Err(format!(
+            "give 0 to keep them for ever, or {LEAST_KEEP_DAYS} to 36500 days: longer than a queue keeps its records, which is 7"
+        )),
+    }
+}
+
+const fn days_long(days: u64) -> Duration {
+    Duration::from_secs(days * 86_400)
 }
 
 /// Which addresses cameras and jobs may have.
@@ -146,7 +179,7 @@ pub(crate) enum CameraAction {
     Edit(IdArgs),
     /// Delete cameras
     Rm(RmArgs),
-    /// Move a camera to a pool or a pod
+    /// Move cameras to a pool or a pod, named or a share of a pool
     Move(MoveArgs),
     /// What a stream is, seen from the registry
     Probe(ProbeAddressArgs),
@@ -216,14 +249,32 @@ pub(crate) struct RmArgs {
 
 #[derive(Args, Debug)]
 pub(crate) struct MoveArgs {
-    #[arg(value_name = "ID")]
-    pub(crate) id: String,
+    #[arg(value_name = "ID", conflicts_with_all = ["from", "label", "share"])]
+    pub(crate) ids: Vec<String>,
     /// To the pod with the most room in this pool
     #[arg(long, required_unless_present = "pod", conflicts_with = "pod")]
     pub(crate) pool: Option<String>,
     /// To this pod
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["from", "label", "share"])]
     pub(crate) pod: Option<String>,
+    /// Those of this pool, instead of naming cameras
+    #[arg(long, value_name = "POOL")]
+    pub(crate) from: Option<String>,
+    /// Those with this label; may be given several times, and all have to hold
+    #[arg(long, value_name = "NAME[=VALUE]")]
+    pub(crate) label: Vec<String>,
+    /// Of those only a share, such as 10%: by a hash of their ids, so that a larger share holds every smaller one
+    #[arg(long, value_name = "SHARE")]
+    pub(crate) share: Option<crate::client::Share>,
+    /// Say what would be done, and do nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// How many are on their way at a time: the next is moved when one is handed over
+    #[arg(long, value_name = "N", default_value = "8", value_parser = clap::value_parser!(u8).range(1..=64))]
+    pub(crate) at_once: u8,
+    /// Wait for none of them
+    #[arg(long)]
+    pub(crate) no_wait: bool,
 }
 
 #[derive(Args, Debug)]

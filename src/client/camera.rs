@@ -8,7 +8,7 @@ use ureq::http::{Method, StatusCode};
 
 use super::http::{Answered, Client, path_of};
 use super::{filter_query, output};
-use crate::cli::{AddArgs, FilterArgs, MoveArgs, ProbeAddressArgs, Shape, TransportArg};
+use crate::cli::{AddArgs, FilterArgs, ProbeAddressArgs, Shape, TransportArg};
 use crate::exit::{Code, Failure, Outcome};
 
 /// Cameras of one request while listing.
@@ -54,7 +54,8 @@ pub(super) fn changed(shape: Shape, answered: &Answered, verb: &str) -> Outcome 
     })
 }
 
-pub(super) fn list(client: &Client, shape: Shape, filter: &FilterArgs) -> Outcome {
+/// All that the filter lets through, page by page.
+pub(super) fn all(client: &Client, filter: &FilterArgs) -> Result<Vec<Value>, Failure> {
     let mut all = Vec::new();
     let mut cursor: Option<String> = None;
     loop {
@@ -65,9 +66,13 @@ pub(super) fn list(client: &Client, shape: Shape, filter: &FilterArgs) -> Outcom
         all.extend(output::items(&page).iter().cloned());
         match page["next"].as_str() {
             Some(next) => cursor = Some(next.to_owned()),
-            None => break,
+            None => return Ok(all),
         }
     }
+}
+
+pub(super) fn list(client: &Client, shape: Shape, filter: &FilterArgs) -> Outcome {
+    let all = all(client, filter)?;
     output::show(shape, &json!({ "items": all }), |all| {
         let rows: Vec<_> = output::items(all).iter().map(output::camera_row).collect();
         if rows.is_empty() {
@@ -96,15 +101,6 @@ pub(super) fn remove(client: &Client, ids: &[String]) -> Outcome {
         }
     }
     if failed { Err(Failure::silent(Code::Failed)) } else { Ok(()) }
-}
-
-pub(super) fn r#move(client: &Client, shape: Shape, args: &MoveArgs) -> Outcome {
-    let to = match (&args.pool, &args.pod) {
-        (Some(pool), _) => json!({ "pool": pool }),
-        (None, pod) => json!({ "pod": pod }),
-    };
-    let answered = client.send(Method::POST, &format!("{}:move", path_of(&args.id)), &to)?;
-    changed(shape, &answered, "moved")
 }
 
 pub(super) fn probe(client: &Client, shape: Shape, args: &ProbeAddressArgs) -> Outcome {

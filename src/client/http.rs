@@ -37,10 +37,11 @@ impl Client {
             }
             (None, None) => None,
         };
-        let mut config = ureq::Agent::config_builder()
+        let config = ureq::Agent::config_builder()
             .http_status_as_error(false)
             .timeout_connect(Some(CONNECT))
             .timeout_recv_response(Some(ANSWER));
+        let mut roots = RootCerts::PlatformVerifier;
         if let Some(file) = &args.ca {
             let refuse = |error: String| Failure::usage(format!("{}: {error}", file.display()));
             let pem = std::fs::read(file).map_err(|error| refuse(error.to_string()))?;
@@ -53,9 +54,9 @@ impl Client {
             if certificates.is_empty() {
                 return Err(refuse("holds no certificate in PEM".to_owned()));
             }
-            let roots = RootCerts::new_with_certs(&certificates);
-            config = config.tls_config(TlsConfig::builder().root_certs(roots).build());
+            roots = RootCerts::new_with_certs(&certificates);
         }
+        let config = config.tls_config(TlsConfig::builder().root_certs(roots).build());
         let registry = args.registry.trim_end_matches('/').to_owned();
         Ok(Self { agent: ureq::Agent::new_with_config(config.build()), registry, token })
     }

@@ -5,6 +5,7 @@ mod edit;
 mod http;
 mod job;
 mod job_watch;
+mod moves;
 mod output;
 mod sse;
 mod watch;
@@ -14,6 +15,7 @@ use serde_json::Value;
 use crate::cli::{CameraAction, CameraArgs, FilterArgs, JobAction, JobArgs, PodsArgs};
 use crate::exit::Outcome;
 use http::Client;
+pub(crate) use moves::Share;
 
 pub(crate) fn camera(args: CameraArgs) -> Outcome {
     let client = Client::new(&args.registry)?;
@@ -24,7 +26,7 @@ pub(crate) fn camera(args: CameraArgs) -> Outcome {
         CameraAction::Get(args) => camera::get(&client, shape, &args.id),
         CameraAction::Edit(args) => edit::run(&client, shape, &args.id),
         CameraAction::Rm(args) => camera::remove(&client, &args.ids),
-        CameraAction::Move(args) => camera::r#move(&client, shape, &args),
+        CameraAction::Move(args) => moves::run(&client, shape, args),
         CameraAction::Probe(args) => camera::probe(&client, shape, &args),
         CameraAction::Import(args) => camera::import(&client, shape, &args.file),
         CameraAction::Export(args) => camera::export(&client, shape, &args.filter),

@@ -7,11 +7,13 @@ use sightline_consumers::alerts::{AlertFamilies, Alerts, Courier, Rule, Spec, Ta
 use sightline_consumers::runner::{Families, Metrics, Runner};
 use sightline_service::kafka::{From, ReaderOptions};
 use sightline_service::shutdown::Cause;
+use sightline_service::trace::Tracer;
 
 use super::{Place, Process};
 use crate::cli::{AlertsArgs, ConsumerArgs, KafkaArgs};
 use crate::exit::{Failure, Outcome};
 use crate::registry::wait_for_topics;
+use crate::traces::{self, Unsaid};
 
 /// What lies before the work of one target at most.
 const MOST_BYTES: usize = 4 * 1024 * 1024;
@@ -25,13 +27,15 @@ pub(super) fn run(args: AlertsArgs) -> Outcome {
         return Ok(());
     }
     let kafka = args.kafka.ok_or_else(|| Failure::usage("which Kafka? give --kafka HOST:PORT"))?;
-    let (from, rules) = (args.from, args.rules);
+    let (from, rules, traces) = (args.from, args.rules, args.traces);
     let kafka = KafkaArgs { kafka, settings: args.settings };
     let args = ConsumerArgs { kafka, http: args.http, group: args.group, from };
     // A part of the health lives as long as the process.
     let parts: Vec<&'static str> =
         targets.iter().map(|target| &*format!("alerts-{}", target.name()).leak()).collect();
     let mut process = Process::begin(&args, &[&["kafka"], &parts[..]].concat())?;
+    let (tracer, _sending) =
+        traces::start(&traces, "sightline-consume-alerts", Unsaid::Sampled, &mut process.prometheus)?;
     let consumers: Vec<String> = parts.iter().map(|part| process.name(part)).collect();
     let shown = Families::register(&mut process.prometheus);
     let families = AlertFamilies::register(&mut process.prometheus);
@@ -48,7 +52,7 @@ pub(super) fn run(args: AlertsArgs) -> Outcome {
         tellers.push(Teller { consumer, part, courier, metrics });
     }
     tracing::info!("{}: {spec}", rules.display());
-    process.run(|on| work(on, from, &tellers))
+    process.run(|on| work(on, from, &tellers, &tracer))
 }
 
 /// What tells one target.
@@ -60,7 +64,7 @@ struct Teller {
 }
 
 /// Each target by a thread of its own, until the process stops.
-fn work(on: Place<'_>, from: From, tellers: &[Teller]) -> Outcome {
+fn work(on: Place<'_>, from: From, tellers: &[Teller], tracer: &Tracer) -> Outcome {
     let Place { settings, topics, health, shutdown } = on;
     let names = [topics.events(), topics.dead_letter()];
     if !wait_for_topics(&names, settings, topics, health, shutdown)? {
@@ -77,7 +81,7 @@ fn work(on: Place<'_>, from: From, tellers: &[Teller]) -> Outcome {
         let runner = Runner { settings, options, health, part: teller.part, shutdown, metrics };
         let make = || {
             let shared = (Arc::clone(&teller.courier), Arc::clone(&teller.metrics), shutdown.clone());
-            Alerts::new(settings, topics, &teller.consumer, shared)
+            Alerts::new(settings, topics, &teller.consumer, shared, tracer.clone())
         };
         let ended = runner.run(make).map_err(Failure::failed);
         // One that can't go on ends the process, which is started again, and not the others in silence.

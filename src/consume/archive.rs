@@ -54,6 +54,7 @@ pub(super) fn run(args: &ArchiveArgs) -> Outcome {
             let options = Options {
                 kind: *kind,
                 topic: topic(on, *kind),
+                group: on.topics.consumer_group(group),
                 store: store.clone(),
                 rolling: Rolling {
                     records: args.roll_records,
@@ -68,7 +69,7 @@ pub(super) fn run(args: &ArchiveArgs) -> Outcome {
                 on_duty: Arc::new(AtomicBool::new(false)),
             };
             let keep = Keep { age: args.keep_days, bytes: args.keep_bytes };
-            work(on, &options, keep, group, args.consumer.from, metrics)
+            work(on, &options, keep, args.consumer.from, metrics)
         };
         thread::scope(|scope| {
             let threads: Vec<_> = consumers.iter().map(|consumer| scope.spawn(|| one(consumer))).collect();
@@ -86,17 +87,10 @@ fn topic(on: Place<'_>, kind: Kind) -> String {
 }
 
 /// Archives one topic until the process stops.
-fn work(
-    on: Place<'_>,
-    options: &Options,
-    keep: Keep,
-    group: &str,
-    from: From,
-    metrics: &Arc<Metrics>,
-) -> Outcome {
-    let Place { settings, topics, health, shutdown } = on;
+fn work(on: Place<'_>, options: &Options, keep: Keep, from: From, metrics: &Arc<Metrics>) -> Outcome {
+    let Place { settings, health, shutdown, .. } = on;
     let reading = ReaderOptions {
-        group: topics.consumer_group(group),
+        group: options.group.clone(),
         topics: vec![options.topic.clone()],
         from,
         most_bytes: MOST_BYTES,
@@ -114,7 +108,7 @@ fn work(
     let runner = Runner { settings, options: reading, health, part, shutdown, metrics: Arc::clone(metrics) };
     thread::scope(|scope| {
         scope.spawn(|| keeper.run());
-        let worked = runner.run(|| Archive::new(options, metrics)).map_err(Failure::failed);
+        let worked = runner.run(|| Ok(Archive::new(options, metrics))).map_err(Failure::failed);
         // One that can't go on takes the other along.
         shutdown.set(Cause::Finished);
         worked

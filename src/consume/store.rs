@@ -12,11 +12,13 @@ use sightline_consumers::store::{
 use sightline_service::database::DatabaseSettings;
 use sightline_service::kafka::{From, ReaderOptions};
 use sightline_service::shutdown::Cause;
+use sightline_service::trace::Tracer;
 
 use super::{MOST_BYTES, Place, Process, process};
 use crate::cli::{StoreArgs, Stored};
 use crate::exit::{Failure, Outcome};
 use crate::registry::wait_for_topics;
+use crate::traces::{self, Unsaid};
 
 pub(super) fn run(args: &StoreArgs) -> Outcome {
     let database = args.database.settings("sightline store")?.ok_or_else(|| {
@@ -28,9 +30,11 @@ pub(super) fn run(args: &StoreArgs) -> Outcome {
     let wanted: Vec<_> = both.filter(|what| args.only.is_none_or(|only| only == *what)).collect();
     let parts: Vec<_> = wanted.iter().map(|what| part(*what)).chain(["database"]).collect();
     let mut process = Process::begin(&args.consumer, &parts)?;
+    let (tracer, _sending) =
+        traces::start(&args.traces, "sightline-consume-store", Unsaid::Sampled, &mut process.prometheus)?;
     let families = Families::register(&mut process.prometheus);
     let of_store = StoreFamilies::register(&mut process.prometheus);
-    let one = |what| StoreConsumer::new(what, process.name(part(what)), &families, &of_store);
+    let one = |what| StoreConsumer::new(what, process.name(part(what)), &families, &of_store, &tracer);
     let consumers: Vec<_> = wanted.into_iter().map(one).collect();
     let store =
         Store { database, from: args.consumer.from, keeps: args.keep.clone(), may_migrate: !args.no_migrate };
@@ -51,23 +55,30 @@ pub(crate) struct StoreConsumer {
     name: String,
     metrics: Arc<Metrics>,
     store: Arc<StoreMetrics>,
+    tracer: Tracer,
 }
 
 impl StoreConsumer {
-    fn new(what: Stored, name: String, families: &Families, of_store: &StoreFamilies) -> Self {
+    fn new(
+        what: Stored,
+        name: String,
+        families: &Families,
+        of_store: &StoreFamilies,
+        tracer: &Tracer,
+    ) -> Self {
         let tables: &[_] = match what {
             Stored::Events => &EVENT_TABLES,
             Stored::Rollups => &ROLLUP_TABLES,
         };
         let (metrics, store) = (families.of(&name), of_store.of(&name, tables));
-        Self { what, name, metrics, store }
+        Self { what, name, metrics, store, tracer: tracer.clone() }
     }
 
     /// Both, under their own names.
     #[cfg(feature = "pipeline")]
-    pub(crate) fn both(prometheus: &mut Prometheus, families: &Families) -> Vec<Self> {
+    pub(crate) fn both(prometheus: &mut Prometheus, families: &Families, tracer: &Tracer) -> Vec<Self> {
         let of_store = StoreFamilies::register(prometheus);
-        let one = |what| Self::new(what, part(what).to_owned(), families, &of_store);
+        let one = |what| Self::new(what, part(what).to_owned(), families, &of_store, tracer);
         [Stored::Events, Stored::Rollups].map(one).into()
     }
 
@@ -92,7 +103,12 @@ impl Store {
         if !wait_for_topics(&names, on.settings, topics, health, shutdown)? {
             return Ok(());
         }
+        let reaching = consumers.first().map(|consumer| self.writer(on, consumer));
+        let reaching = reaching.transpose().map_err(|error| Failure::failed(error.to_string()))?;
         std::thread::scope(|scope| {
+            if let Some(writer) = reaching {
+                scope.spawn(|| writer.reach());
+            }
             let working: Vec<_> = consumers
                 .iter()
                 .map(|consumer| {
@@ -119,17 +135,10 @@ impl Store {
         let Place { settings, topics, .. } = on;
         let StoreConsumer { what, name, .. } = consumer;
         let metrics = || Arc::clone(&consumer.metrics);
-        let writer = || {
-            RowWriter::new(
-                &self.database,
-                self.may_migrate,
-                (on.health, on.shutdown),
-                Arc::clone(&consumer.store),
-            )
-        };
+        let writer = || self.writer(on, consumer);
         match what {
             Stored::Events => self.run_work(on, consumer, topics.events(), || {
-                StoreEvents::new(settings, topics, writer()?, metrics())
+                StoreEvents::new(settings, topics, writer()?, metrics(), consumer.tracer.clone())
             }),
             Stored::Rollups => {
                 let process = process();
@@ -138,6 +147,11 @@ impl Store {
                 })
             }
         }
+    }
+
+    fn writer(&self, on: Place<'_>, consumer: &StoreConsumer) -> Result<RowWriter, WorkError> {
+        let metrics = Arc::clone(&consumer.store);
+        RowWriter::new(&self.database, self.may_migrate, (on.health, on.shutdown), metrics)
     }
 
     fn run_work<W: Work>(

@@ -2,7 +2,7 @@
 
 use std::io::Read as _;
 use std::path::Path;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use sightline_pipeline::error::StreamError;
 use sightline_pipeline::frame::{Frame, HostPlanes, Planes};
@@ -12,6 +12,7 @@ use sightline_pipeline::source::container;
 use sightline_pipeline::source::gst::{GstOptions, GstSource, SharedAccessUnits, shared_access_units};
 use sightline_pipeline::source::picture::{self, PictureKind};
 use sightline_schema::{ErrorCode, Skipped, Timestamp};
+use ureq::tls::{RootCerts, TlsConfig};
 
 use crate::cli::DetectArgs;
 
@@ -80,7 +81,7 @@ impl Input {
                         .map_err(|e| named(e.to_string()));
                 }
             }
-            Kind::Rtsp | Kind::Object | Kind::Test => {}
+            Kind::Rtsp | Kind::WebFile | Kind::Object | Kind::Test => {}
         }
         let units = shared_access_units();
         let options = GstOptions {
@@ -103,10 +104,12 @@ impl Input {
 /// A picture as the one frame of its stream.
 pub(crate) fn picture_frame(planes: HostPlanes) -> Frame {
     Frame {
+        trace: None,
         planes: Planes::Host(planes),
         seq: 0,
         pts_us: 0,
         captured_at: Timestamp::from_system_time(SystemTime::now()),
+        ready: Instant::now(),
         skipped: Skipped::default(),
     }
 }
@@ -139,6 +142,7 @@ fn fetch_picture(address: &Address) -> Result<Option<(PictureKind, Vec<u8>)>, St
         .timeout_recv_response(Some(Duration::from_secs(20)))
         .timeout_recv_body(Some(MAX_FETCH))
         .http_status_as_error(false)
+        .tls_config(TlsConfig::builder().root_certs(RootCerts::PlatformVerifier).build())
         .build();
     let mut request = ureq::Agent::new_with_config(config).get(address.uri());
     if let Some(credentials) = address.credentials() {

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressStyle};
 use sightline_pipeline::batch::WhenFull;
 use sightline_pipeline::clock::CaptureClock;
+use sightline_pipeline::cpu;
 use sightline_pipeline::detect::{Model, Thresholds};
 use sightline_pipeline::frame::{End, Frame, StreamItem};
 use sightline_pipeline::gate::Gate;
@@ -18,7 +19,6 @@ use sightline_pipeline::metrics::PipelineMetrics;
 use sightline_pipeline::reader::{Reader, Stopped};
 use sightline_pipeline::source::Source;
 use sightline_pipeline::workers::Workers;
-use sightline_pipeline::{cpu, source};
 use sightline_schema::{Clock, GapReason, Sampling};
 use sightline_service::shutdown::{Cause, Shutdown};
 
@@ -32,7 +32,7 @@ use results::ResultsFile;
 use summary::Tally;
 
 pub(crate) fn run(args: &DetectArgs) -> Outcome {
-    source::gst::init().map_err(Failure::failed)?;
+    model::decoding(args.decoding)?;
     let model = model::open(&args.model.model, &args.model.reading)?;
     let camera = crate::cameras::from_thresholds("detect", "detect", &args.thresholds);
     let track = !args.thresholds.no_track;

@@ -2,6 +2,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod alertmanager;
+#[path = "../support/certificates.rs"]
+mod certificates;
+mod certified;
 mod delivery;
 #[path = "../support/kafka.rs"]
 mod kafka;

@@ -2,11 +2,16 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use serde_json::Value;
+
+use crate::certificates::Certificate;
 
 /// What it does with a request.
 #[derive(Clone, Debug)]
@@ -39,12 +44,15 @@ impl Request {
     }
 }
 
+/// Shows whatever certificate is there when a client comes.
+type Shown = Arc<Mutex<Arc<ServerConfig>>>;
 type Decide = dyn Fn(&Request, usize) -> Way + Send + Sync;
 
 /// Lives as long as the process.
 pub(crate) struct Receiver {
     address: SocketAddr,
     seen: Arc<Mutex<Seen>>,
+    tls: Option<Shown>,
 }
 
 #[derive(Default)]
@@ -59,22 +67,45 @@ struct Seen {
 impl Receiver {
     /// `decide` is told how often an event came before.
     pub(crate) fn start(decide: impl Fn(&Request, usize) -> Way + Send + Sync + 'static) -> Self {
+        Self::start_as(decide, None)
+    }
+
+    /// Takes all, by TLS.
+    pub(crate) fn start_tls(certificate: &Certificate) -> Self {
+        Self::start_as(|_, _| Way::Take, Some(Arc::new(Mutex::new(shown(certificate)))))
+    }
+
+    /// Its next clients see another certificate.
+    pub(crate) fn show(&self, certificate: &Certificate) {
+        *self.tls.as_ref().unwrap().lock().unwrap() = shown(certificate);
+    }
+
+    fn start_as(decide: impl Fn(&Request, usize) -> Way + Send + Sync + 'static, tls: Option<Shown>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let seen = Arc::<Mutex<Seen>>::default();
         let (kept, decide): (_, Arc<Decide>) = (Arc::clone(&seen), Arc::new(decide));
+        let by = tls.clone();
         std::thread::spawn(move || {
             for client in listener.incoming().map_while(Result::ok) {
                 let (seen, decide) = (Arc::clone(&kept), Arc::clone(&decide));
-                // Whoever asked may be gone.
-                std::thread::spawn(move || serve(client, &seen, &*decide).ok());
+                let tls = by.as_ref().map(|by| Arc::clone(&by.lock().unwrap()));
+                // Whoever asked may be gone, or may not want to speak to this one.
+                std::thread::spawn(move || match tls {
+                    None => serve(client, &seen, &*decide).ok(),
+                    Some(tls) => {
+                        let tls = ServerConnection::new(tls).unwrap();
+                        serve(StreamOwned::new(tls, client), &seen, &*decide).ok()
+                    }
+                });
             }
         });
-        Self { address, seen }
+        Self { address, seen, tls }
     }
 
     pub(crate) fn url(&self, path: &str) -> String {
-        format!("http://{}{path}", self.address)
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        format!("{scheme}://{}{path}", self.address)
     }
 
     pub(crate) fn requests(&self) -> Vec<Request> {
@@ -86,9 +117,16 @@ impl Receiver {
     }
 }
 
-fn serve(client: TcpStream, seen: &Mutex<Seen>, decide: &Decide) -> std::io::Result<()> {
-    let mut reader = BufReader::new(client.try_clone()?);
-    let mut client = client;
+fn shown(certificate: &Certificate) -> Arc<ServerConfig> {
+    let chain = CertificateDer::pem_file_iter(&certificate.certificate).unwrap().map(Result::unwrap);
+    let key = PrivateKeyDer::from_pem_file(&certificate.key).unwrap();
+    let ring = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ServerConfig::builder_with_provider(ring).with_safe_default_protocol_versions().unwrap();
+    Arc::new(config.with_no_client_auth().with_single_cert(chain.collect(), key).unwrap())
+}
+
+fn serve(client: impl Read + Write, seen: &Mutex<Seen>, decide: &Decide) -> std::io::Result<()> {
+    let mut reader = BufReader::new(client);
     while let Some(request) = read(&mut reader)? {
         let way = {
             let mut seen = seen.lock().unwrap();
@@ -102,6 +140,7 @@ fn serve(client: TcpStream, seen: &Mutex<Seen>, decide: &Decide) -> std::io::Res
             }
             way
         };
+        let client = reader.get_mut();
         match way {
             Way::Take => client.write_all(b"HTTP/1.1 204 No Content\r\n\r\n")?,
             Way::Answer(status, lines) => {
@@ -115,7 +154,7 @@ fn serve(client: TcpStream, seen: &Mutex<Seen>, decide: &Decide) -> std::io::Res
     Ok(())
 }
 
-fn read(reader: &mut BufReader<TcpStream>) -> std::io::Result<Option<Request>> {
+fn read(reader: &mut impl BufRead) -> std::io::Result<Option<Request>> {
     let mut lines = Vec::new();
     loop {
         let mut line = String::new();

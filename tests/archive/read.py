@@ -68,6 +68,8 @@ def event(row):
     names = ("schema", "camera", "epoch", "at", "id", "type", "track_key", "label", "line", "direction", "zone", "error",
              "snapshot", "seq", "generation", "class_id", "confidence", "duration_s", "first_seen", "last_seen", "labels")
     made = present(**{name: row[name] for name in names}, box=box(row))
+    if row["model"] is not None:
+        made["model"] = {"name": row["model"], "sha256": row["model_sha256"]}
     made |= {name: True for name in ("appeared", "vanished") if row[name]}
     if row["path"] is not None:
         made["path"] = [[point["x"], point["y"]] for point in row["path"]]

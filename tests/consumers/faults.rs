@@ -116,6 +116,20 @@ fn a_database_that_does_not_do_it_is_waited_for_and_nothing_is_lost() {
 }
 
 #[test]
+fn a_store_with_nothing_to_write_is_ready_when_its_database_is() {
+    let _stage = stage();
+    let (broker, mut database) = (started(), Postgres::start());
+    database.stop_at_once();
+    let mut store = store(&broker.bootstrap, &database, &[]);
+    wait_until_said(&mut store, "unreachable", "does not answer (Connection refused");
+    database.start_again();
+    wait_for_rows(&mut store, &database, 0);
+    assert_eq!(database.query("SELECT count(*) FROM tracks"), "0", "the tables are there");
+    store.signal("TERM");
+    assert!(store.wait().0.success());
+}
+
+#[test]
 fn a_full_disk_under_the_database_loses_nothing() {
     let _stage = stage();
     let Some(disk) = SmallDisk::mount(2 << 20) else {
@@ -243,10 +257,28 @@ fn settings_that_can_not_be_are_refused_in_a_sentence() {
     let _store = args(&database.url(), &["--keep", "events=90d", "--no-migrate"]);
     wait_for("the old row to go", || (database.query("SELECT id FROM events") == "young").then_some(()));
 
-    // Of a later version.
+    // Of before events said which model saw them: the rows stay, and new ones say it.
     drop(_store);
-    database.query("UPDATE sightline_migrations SET version = 1000000");
-    put(&broker.bootstrap, &[event(2, "person")]);
+    database.query("ALTER TABLE events DROP COLUMN model, DROP COLUMN model_sha256");
+    database.query("ALTER TABLE tracks DROP COLUMN model, DROP COLUMN model_sha256");
+    database.query("DELETE FROM sightline_migrations WHERE version = 2");
+    let mut seen = event(2, "person");
+    seen["model"] = json!({"name": "junction", "sha256": "9f0c"});
+    put(&broker.bootstrap, &[seen]);
+    let mut store = args(&database.url(), &["--no-migrate"]);
+    wait_until_said(&mut store, "schema", "are of version 1, and version 2 is wanted");
+    drop(store);
+    let store = args(&database.url(), &[]);
+    let models =
+        "SELECT DISTINCT coalesce(model, 'none'), coalesce(model_sha256, 'none') FROM events ORDER BY 1";
+    wait_for("a row with its model", || {
+        database.try_query(models).is_ok_and(|rows| rows == "junction|9f0c\nnone|none").then_some(())
+    });
+    drop(store);
+
+    // Of a later version.
+    database.query("UPDATE sightline_migrations SET version = 1000000 WHERE version = 2");
+    put(&broker.bootstrap, &[event(3, "person")]);
     let mut store = args(&database.url(), &[]);
     wait_until_said(&mut store, "schema", "made by a newer Sightline");
 }

@@ -65,6 +65,7 @@ fn the_events_of_the_sample_are_what_truly_happened() {
     the_rows_are_the_events(&events, &database);
     the_rollups_are_what_was_detected(&broker, &database);
     queries::all_have_answers(&database);
+    queries::what_is_whole_of_jobs_is_told_from_the_rest(&database);
 
     // What went by, for people and for scripts.
     let tail = |more: &[&str]| {
@@ -91,11 +92,12 @@ fn the_events_of_the_sample_are_what_truly_happened() {
 fn the_rows_are_the_events(events: &BTreeMap<String, Value>, database: &Postgres) {
     // Back to event/1: columns, and what has none.
     let rows = database.query(
-        "SELECT jsonb_strip_nulls(to_jsonb(e) - '{at,x_min,y_min,x_max,y_max,appeared,vanished,labels,more,written_at}'::text[]) \
+        "SELECT jsonb_strip_nulls(to_jsonb(e) - '{at,x_min,y_min,x_max,y_max,appeared,vanished,labels,more,model,model_sha256,written_at}'::text[]) \
          || jsonb_build_object('schema', 'event/1', 'at', to_char(at, 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"'), 'labels', labels) \
          || CASE WHEN appeared THEN '{\"appeared\": true}' ELSE '{}'::jsonb END \
          || CASE WHEN vanished THEN '{\"vanished\": true}' ELSE '{}'::jsonb END \
          || CASE WHEN x_min IS NULL THEN '{}' ELSE jsonb_build_object('box', jsonb_build_array(x_min, y_min, x_max, y_max)) END \
+         || CASE WHEN model IS NULL THEN '{}' ELSE jsonb_build_object('model', jsonb_build_object('name', model, 'sha256', model_sha256)) END \
          || coalesce(more, '{}') FROM events e",
     );
     let rows: BTreeMap<String, Value> = rows
@@ -113,10 +115,12 @@ fn the_rows_are_the_events(events: &BTreeMap<String, Value>, database: &Postgres
     for event in ended {
         let (key, last) = (event["track_key"].as_str().unwrap(), event["last_seen"].as_str().unwrap());
         let track = database.query(&format!(
-            "SELECT jsonb_build_object('path', path, 'best', best, 'label', label, 'camera', camera) FROM tracks \
+            "SELECT jsonb_build_object('path', path, 'best', best, 'label', label, 'camera', camera, \
+             'model', jsonb_build_object('name', model, 'sha256', model_sha256)) FROM tracks \
              WHERE track_key = '{key}' AND last_seen = '{last}'"
         ));
-        let wanted = json!({"path": event["path"], "best": event["best"], "label": event["label"], "camera": event["camera"]});
+        let wanted = json!({"path": event["path"], "best": event["best"], "label": event["label"], "camera": event["camera"],
+            "model": event["model"]});
         assert_eq!(serde_json::from_str::<Value>(&track).unwrap(), wanted, "{key}");
     }
 }

@@ -217,6 +217,60 @@ fn a_device_that_does_not_run_the_model_is_refused() {
 }
 
 #[test]
+fn a_decoder_that_is_not_here_is_refused_and_software_gives_what_auto_gives() {
+    let clip = data("clips/udacity_solidWhiteRight.mp4");
+    let without = |decoder: &str| {
+        let mut command =
+            command(&["detect", text(&clip), "-m", &fast_model(), "--out", "-", "--decoder", decoder]);
+        command.env("NVIDIA_DRIVER_CAPABILITIES", "compute,utility").output().unwrap()
+    };
+    for (decoder, needs) in [
+        ("nvdec", "NVIDIA_DRIVER_CAPABILITIES must contain video, and is \"compute,utility\" here"),
+        ("vaapi", "/dev/dri/renderD128"),
+    ] {
+        let output = without(decoder);
+        let said = stderr(&output);
+        assert_eq!(output.status.code(), Some(4), "{said}");
+        assert!(said.contains(&format!("decoder {decoder}: ")) && said.contains(needs), "{said}");
+        assert!(said.contains("or choose --decoder auto") && output.stdout.is_empty(), "{said}");
+    }
+    assert_eq!(without("gpu").status.code(), Some(2));
+    let [auto, software] = ["auto", "software"].map(without);
+    assert!(auto.status.success() && software.status.success(), "{}", stderr(&software));
+    // All but when: a file is captured when it is read.
+    let results = |output: &Output| -> Vec<serde_json::Value> {
+        let text = String::from_utf8(output.stdout.clone()).unwrap();
+        let result = |line: &str| {
+            let mut frame: serde_json::Value = serde_json::from_str(line).unwrap();
+            frame.as_object_mut().unwrap().remove("captured_at");
+            frame
+        };
+        text.lines().map(result).collect()
+    };
+    assert!(results(&auto).len() > 100 && results(&auto) == results(&software), "to the bit");
+}
+
+#[test]
+fn engines_are_kept_for_tensorrt_alone_and_where_they_can_be() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    let (good, bad) = (folder.path().join("engines"), file.join("engines"));
+    let output = detect(&[&picture("bus")], &["--engine-cache", text(&good)]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("say --device tensorrt"), "{}", stderr(&output));
+    let tensorrt =
+        |cache: &Path| detect(&[&picture("bus")], &["--device", "tensorrt", "--engine-cache", text(cache)]);
+    let output = tensorrt(&bad);
+    assert_eq!(output.status.code(), Some(5));
+    assert!(stderr(&output).contains("can't be written"), "{}", stderr(&output));
+    // The device is refused as it is without, and nothing is left behind.
+    let output = tensorrt(&good);
+    assert_eq!(output.status.code(), Some(4), "{}", stderr(&output));
+    assert_eq!(names_in(&good), Vec::<String>::new());
+}
+
+#[test]
 fn signals_end_it_with_their_own_codes_and_leave_nothing() {
     for (signal, code) in [("INT", 130), ("TERM", 143)] {
         let folder = tempfile::tempdir().unwrap();

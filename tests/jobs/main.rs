@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod basics;
+#[path = "../support/certificates.rs"]
+mod certificates;
 #[path = "../support/chance.rs"]
 mod chance;
 mod clips;
@@ -23,6 +25,9 @@ mod s3;
 mod scene;
 #[path = "../support/sightline.rs"]
 mod sightline;
+mod sleeping;
+mod speed;
 #[path = "../consumers/truth.rs"]
 #[allow(dead_code, reason = "of the consumers' tests; this one takes what it needs")]
 mod truth;
+mod web;

@@ -125,7 +125,7 @@ fn a_server_that_refuses_ends_in_its_typed_error() {
     let cases = [
         ("job-403", Some("403 Forbidden"), "auth_failed"),
         ("job-404", Some("404 Not Found"), "not_found"),
-        ("job-503", Some("503 Service Unavailable"), "rejected"),
+        ("job-503", Some("503 Service Unavailable"), "unreachable"),
         ("job-reset", None, "unreachable"),
     ];
     for (n, (id, answer, _)) in cases.iter().enumerate() {

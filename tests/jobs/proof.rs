@@ -76,7 +76,6 @@ fn add_all(broker: &Kafka, goods: &[Good], broken: &[(String, PathBuf, &str)]) {
 }
 
 #[test]
-#[ignore = "one time in three a worker that slept past its session hangs, or has the last word on a job that is done: docs/adr/0013-jobs.md"]
 fn whoever_dies_the_rows_are_those_of_one_worker_that_nothing_happens_to() {
     let _stage = stage();
     let folder = tempfile::tempdir().unwrap();

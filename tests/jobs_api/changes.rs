@@ -81,6 +81,15 @@ fn cancel_and_retry_lie_in_kafka_as_workers_read_them() {
     is_seen(&registry, &running, "running");
     let view = registry.get(&format!("/v1/jobs/{running}")).json();
     assert_eq!((&view["provisional"], &view["status"]["progress"]["frames"]), (&json!(true), &json!(30)));
+    let rows = &view["provisional_rows"];
+    assert_eq!(
+        (&rows["epoch"], &rows["results"], &rows["to_s"], &rows["stay"]),
+        (&json!(7), &json!(30), &json!(1.0), &json!(false))
+    );
+    assert!(
+        registry.get(&format!("/v1/jobs/{queued}")).json().get("provisional_rows").is_none(),
+        "nobody had it"
+    );
     assert!(view["left_s"].as_f64().is_some(), "{view}");
     registry.send("POST", &format!("/v1/jobs/{running}:retry"), &Value::Null).is_problem(409, &[]);
     let told = registry.cli(&["job", "cancel", &running]);
@@ -119,15 +128,25 @@ fn cancel_and_retry_lie_in_kafka_as_workers_read_them() {
 
     let error = json!({"code": "no_video", "message": "there is no video in it"});
     let epoch = registry.get(&format!("/v1/jobs/{running}")).json()["status"]["epoch"].clone();
-    say(bootstrap, &running, "failed", json!({"epoch": epoch, "attempt": 3, "error": error}));
+    let progress = json!({"at_s": 2.0, "of_s": 4.0, "frames": 55});
+    say(
+        bootstrap,
+        &running,
+        "failed",
+        json!({"epoch": epoch, "attempt": 3, "error": error, "progress": progress}),
+    );
     is_seen(&registry, &running, "failed");
+    let got = String::from_utf8(registry.cli(&["job", "get", &running]).stdout).unwrap();
+    let said = format!("55 results, to 2.0 s of 4.0 s, of an unfinished attempt (epoch {epoch})");
+    assert!(got.contains("stay: true") && got.replace("\n", " ").contains(&said), "{got}");
     registry.send("POST", &format!("/v1/jobs/{running}:cancel"), &Value::Null).is_problem(409, &[]);
     let listed = String::from_utf8(registry.cli(&["job", "list", "--state", "failed"]).stdout).unwrap();
     assert!(listed.contains("no_video") && listed.contains(&running), "{listed}");
     assert_eq!(registry.send("POST", &format!("/v1/jobs/{running}:retry"), &Value::Null).status, 200);
     say(bootstrap, &running, "done", json!({"epoch": 9000}));
     is_seen(&registry, &running, "done");
-    assert_eq!(registry.get(&format!("/v1/jobs/{running}")).json()["provisional"], false);
+    let view = registry.get(&format!("/v1/jobs/{running}")).json();
+    assert_eq!((&view["provisional"], view.get("provisional_rows")), (&json!(false), None));
     registry.send("POST", &format!("/v1/jobs/{running}:retry"), &Value::Null).is_problem(409, &[]);
     let audit = registry.get(&format!("/v1/audit?camera={running}")).json();
     let actions: Vec<_> =

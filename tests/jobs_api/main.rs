@@ -10,6 +10,8 @@ mod http;
 mod kafka;
 #[path = "../support/kcat.rs"]
 mod kcat;
+mod keeping;
+mod links;
 mod outages;
 mod queue;
 mod refusals;
@@ -17,6 +19,7 @@ mod refusals;
 mod registry;
 #[path = "../support/s3.rs"]
 mod s3;
+mod screen;
 #[path = "../support/sightline.rs"]
 mod sightline;
 mod stores;

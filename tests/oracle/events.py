@@ -28,7 +28,7 @@ TEN_MILLIONTHS = 100
 # As they are written, so that a `diff` of two runs shows what differs.
 FIELDS = (
     "schema id type camera epoch seq generation at track_key class_id label confidence line direction zone duration_s appeared "
-    "vanished box first_seen last_seen path best error labels"
+    "vanished box first_seen last_seen path best error model labels"
 ).split()
 
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
@@ -140,6 +140,8 @@ class Camera:
         self.id = id
         self.epoch = None
         self.spec = None
+        # The model of each epoch whose spec was read.
+        self.models = {}
         # The sort of stream/1 it was taken up at, its time, and whether an epoch before may have gone unread.
         self.taken_up = None
         # Whether frames were passed over before that.
@@ -419,6 +421,7 @@ class Camera:
 
     def take_spec(self, record, *_):
         was, self.spec = self.spec, Spec(record)
+        self.models[record["epoch"]] = {name: record["model"][name] for name in ("name", "sha256")}
         if was is None:
             return
         lines = [line for line in was.lines if not is_where_it_was(line, self.spec.line(line.id))]
@@ -459,6 +462,10 @@ class Camera:
             "at": written(at),
             **more,
         }
+        since = max((known for known in self.models if known <= epoch), default=None)
+        if since is not None:
+            event["model"] = self.models[since]
+            note("model: " + ("its epoch's" if since == self.epoch else "an earlier one's"))
         if self.spec.labels:
             event["labels"] = dict(sorted(self.spec.labels.items()))
         self.events.append({field: event[field] for field in FIELDS if field in event})

@@ -9,6 +9,8 @@ use crate::ground::{Happened, What};
 const MARGIN: i64 = 1_000_000;
 /// How far a row's time may be from the truth: a box that is a little off, and one sampling interval.
 const TOLERANCE: i64 = 500_000;
+/// A track goes on behind a stretch that nobody saw, if it is no longer than this: what happened in it is seen at its end.
+const GOES_ON: i64 = 2_000_000;
 /// Who stands in a zone when a camera is seen again has appeared in it.
 const APPEARS: i64 = 2_000_000;
 
@@ -58,7 +60,8 @@ pub(crate) fn compare(truth: &[Happened], rows: &[Row], gaps: &[Gap]) -> Compare
         let mut alike: Vec<_> = rows.iter().filter(|row| row.what == *what).collect();
         alike.sort_by_key(|row| row.at);
         for row in alike {
-            while let Some(event) = truth.next_if(|event| event.at < row.at - TOLERANCE) {
+            let earliest = earliest(row, gaps);
+            while let Some(event) = truth.next_if(|event| event.at < earliest) {
                 compared.count(event, false, gaps);
             }
             match truth.next_if(|event| event.at <= row.at + TOLERANCE) {
@@ -90,6 +93,13 @@ impl Compared {
     }
 }
 
+/// When that can have happened, at the earliest, of which a row is.
+fn earliest(row: &Row, gaps: &[Gap]) -> i64 {
+    let is_behind = |gap: &&Gap| gap.to <= row.at && row.at <= gap.to.saturating_add(TOLERANCE);
+    let unseen = gaps.iter().filter(is_behind).map(|gap| gap.from).filter(|from| row.at - GOES_ON <= *from);
+    unseen.chain([row.at]).min().unwrap_or(row.at) - TOLERANCE
+}
+
 fn excuse(row: &Row, rows: &[Row], gaps: &[Gap]) -> Option<Excuse> {
     let What { kind, how, place, .. } = &row.what;
     let begins_with =
@@ -110,4 +120,45 @@ fn has_appeared(row: &Row, gaps: &[Gap]) -> bool {
 /// The last sight need not be in the very last result.
 fn cuts(gap: &Gap, at: i64) -> bool {
     at <= gap.from && gap.from.saturating_sub(TOLERANCE) <= at
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gaps::Why;
+
+    fn entered() -> What {
+        What { kind: "zone_entered".to_owned(), ..What::default() }
+    }
+
+    fn truth(at: i64) -> Happened {
+        Happened { what: entered(), at, since: at, until: at }
+    }
+
+    fn row(at: i64) -> Row {
+        Row { what: entered(), at, track: String::new(), id: String::new() }
+    }
+
+    /// True rows, missing events, and rows too many.
+    fn counted(truth: &[Happened], rows: &[Row], gaps: &[Gap]) -> (usize, usize, usize) {
+        let compared = compare(truth, rows, gaps);
+        (compared.true_rows, compared.missing.len(), compared.extra.len())
+    }
+
+    #[test]
+    fn what_happened_unseen_is_seen_at_the_end_of_the_gap_once() {
+        let gap = |from, to| [Gap { from, to, why: Why::Overload(7) }];
+        let (short, long) = (gap(10_000_000, 10_800_000), gap(10_000_000, 13_000_000));
+        let happened = [truth(10_100_000)];
+        assert_eq!(counted(&happened, &[row(10_800_000)], &short), (1, 0, 0));
+        assert_eq!(counted(&happened, &[row(10_800_000), row(10_900_000)], &short), (1, 0, 1));
+        assert_eq!(counted(&happened, &[row(10_800_000)], &[]), (0, 1, 1), "without a gap it is too late");
+        assert_eq!(
+            counted(&happened, &[row(11_400_000)], &short),
+            (0, 0, 1),
+            "so it is when it was seen before"
+        );
+        assert_eq!(counted(&happened, &[row(13_000_000)], &long), (0, 0, 1), "no track goes on so long");
+        assert_eq!(counted(&[], &[row(10_800_000)], &short), (0, 0, 1), "a gap alone is no reason");
+    }
 }

@@ -4,6 +4,7 @@
 
 #[path = "../support/accepted.rs"]
 mod accepted;
+mod account;
 #[path = "../support/camera.rs"]
 mod camera;
 #[path = "../support/chance.rs"]

@@ -2,15 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use serde_json::{Value, json};
+use serde_json::json;
 
-use crate::accepted::Accepted;
+use crate::account::{self, Account};
 use crate::camera::Camera;
-use crate::compare::{self, Compared, Row};
 use crate::consumers::{self, DETECTIONS};
 use crate::crew::{self, Crew};
-use crate::gaps::{self, Gap, Why};
-use crate::ground::{self, Ground, What};
+use crate::ground::{self, Ground};
 use crate::kcat;
 use crate::postgres::Postgres;
 use crate::sightline::Sightline;
@@ -29,14 +27,6 @@ pub(crate) struct Scene {
     pods: Vec<(String, Sightline)>,
     database: Postgres,
     consumers: Vec<Sightline>,
-}
-
-/// One camera's account.
-pub(crate) struct Account {
-    pub(crate) id: String,
-    pub(crate) gaps: Vec<Gap>,
-    pub(crate) compared: Compared,
-    pub(crate) accepted: Accepted,
 }
 
 impl Scene {
@@ -115,85 +105,16 @@ impl Scene {
         let bootstrap = self.crew.kafka.bootstrap.as_str();
         consumers::wait_until_stored(bootstrap);
         let records = kcat::read(bootstrap, DETECTIONS);
-        let rows = rows(&self.database);
+        let rows = account::rows(&self.database.query(account::QUERY));
         for consumer in &mut self.consumers {
             assert!(consumer.is_running(), "{}", consumer.stderr());
         }
         let account = |(id, began): (&String, &i64)| {
-            let records: Vec<_> = records
-                .iter()
-                .filter(|record| record.key == *id)
-                .map(|record| record.value.clone())
-                .collect();
-            let accepted = Accepted::of(&records);
-            let gaps = gaps::of(&accepted);
-            let end = accepted.results.last().map_or(*began, |result| result.captured_at);
-            let truth = self.ground.until(*began, end);
-            let rows: Vec<_> =
-                rows.iter().filter(|(camera, _)| camera == id).map(|(_, row)| row.clone()).collect();
-            let compared = compare::compare(&truth, &rows, &gaps);
-            let account = Account { id: id.clone(), gaps, compared, accepted };
-            account.print(*began, self.ground.round);
+            let of_it = records.iter().filter(|record| record.key == *id).map(|record| record.value.clone());
+            let account = Account::of(id, *began, &of_it.collect::<Vec<_>>(), &rows, &self.ground);
+            account.print();
             account
         };
         self.ids.iter().zip(&self.began).map(account).collect()
     }
-}
-
-impl Account {
-    /// Times are those of the clip: round, and seconds in it.
-    fn print(&self, began: i64, round: i64) {
-        let Self { id, accepted, compared, .. } = self;
-        let time = |at: i64| {
-            let since = at.saturating_sub(began);
-            format!("{}:{:05.2}", since.div_euclid(round), since.rem_euclid(round) as f64 / 1e6)
-        };
-        println!(
-            "{id}: {} results of {} runs, {} late, {} repeats, {} overlapping",
-            accepted.results.len(),
-            accepted.epochs().len(),
-            accepted.late,
-            accepted.repeats,
-            accepted.overlapping
-        );
-        for gap in self.gaps.iter().filter(|gap| gap.why != Why::Edge) {
-            let long = (gap.to - gap.from) as f64 / 1e6;
-            println!("{id}: gap of {long:.1} s, {} to {}: {:?}", time(gap.from), time(gap.to), gap.why);
-        }
-        println!(
-            "{id}: required {:?}; {} rows true, by gaps {:?}, {} missing, {} extra",
-            compared.required,
-            compared.true_rows,
-            compared.excused,
-            compared.missing.len(),
-            compared.extra.len()
-        );
-        for event in &compared.missing {
-            println!("{id}: missing {} {:?}", time(event.at), event.what);
-        }
-        for row in &compared.extra {
-            println!("{id}: extra {} {:?} {}", time(row.at), row.what, row.id);
-        }
-    }
-}
-
-/// What happened at lines and zones, by camera.
-fn rows(database: &Postgres) -> Vec<(String, Row)> {
-    let rows = database.query(
-        "SELECT jsonb_build_object('id', id, 'camera', camera, 'track', track_key, 'type', type, 'label', label, \
-         'place', coalesce(line, zone), 'direction', direction, 'appeared', appeared, 'vanished', vanished, \
-         'at', (extract(epoch FROM at) * 1000000)::bigint) FROM events WHERE coalesce(line, zone) IS NOT NULL",
-    );
-    let row = |line: &str| {
-        let row: Value = serde_json::from_str(line).unwrap();
-        let text = |field: &str| row[field].as_str().unwrap_or_default().to_owned();
-        let how = match &row {
-            row if row["appeared"] == true => "appeared".to_owned(),
-            row if row["vanished"] == true => "vanished".to_owned(),
-            _ => text("direction"),
-        };
-        let what = What { kind: text("type"), label: text("label"), place: text("place"), how };
-        (text("camera"), Row { what, at: row["at"].as_i64().unwrap(), track: text("track"), id: text("id") })
-    };
-    rows.lines().map(row).collect()
 }

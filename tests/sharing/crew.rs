@@ -93,8 +93,19 @@ impl Crew {
         command
     }
 
+    /// A pod of another pool, with a model of its own.
+    pub(crate) fn pod_of(&self, pool: &str, name: &str, model: &str) -> Sightline {
+        let mut command = self.command_with(name, model);
+        command.args(["--allow-network", "127.0.0.0/8", "--pool", pool]);
+        Sightline::spawn(command)
+    }
+
     fn bare_command(&self, name: &str) -> Command {
-        let (model, bootstrap) = (self.model.as_str(), self.kafka.bootstrap.as_str());
+        self.command_with(name, &self.model)
+    }
+
+    fn command_with(&self, name: &str, model: &str) -> Command {
+        let bootstrap = self.kafka.bootstrap.as_str();
         let spool = self.dir.path().join(format!("spool-{name}")).to_string_lossy().into_owned();
         let args =
             ["pipeline", "--kafka", bootstrap, "--model", model, "--pod", name, "--capacity-fps", "40"];

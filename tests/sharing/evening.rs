@@ -10,7 +10,8 @@ use crate::sightline::{Sightline, command, output, wait_for};
 
 const SOON: Duration = Duration::from_secs(60);
 
-fn registry(crew: &Crew) -> (Sightline, String) {
+/// A registry beside the crew, and where it is.
+pub(crate) fn registry(crew: &Crew) -> (Sightline, String) {
     let args =
         ["registry", "--kafka", &crew.kafka.bootstrap, "--insecure-no-auth", "--listen", "127.0.0.1:0"];
     let more = ["--http", "127.0.0.1:0", "--allow-network", "127.0.0.0/8"];

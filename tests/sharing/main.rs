@@ -20,6 +20,7 @@ mod moves;
 mod outages;
 mod reach;
 mod restore;
+mod rollout;
 #[path = "../support/sightline.rs"]
 mod sightline;
 #[path = "../support/web.rs"]

@@ -7,7 +7,7 @@ use crate::crew::{Crew, INTERVAL, ids, load_per_core};
 const SOON: Duration = Duration::from_secs(60);
 
 /// Every camera's results are one sequence: no interval longer than twice its own, no time twice, no gap.
-fn nothing_is_missing(crew: &Crew, ids: &[String]) {
+pub(crate) fn nothing_is_missing(crew: &Crew, ids: &[String]) {
     for id in ids {
         let accepted = crew.accepted(id);
         let (longest, behind) = accepted.longest_interval(INTERVAL);

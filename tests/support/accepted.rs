@@ -7,6 +7,8 @@ use serde_json::Value;
 /// One accepted result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Result {
+    /// Where its record stands among those that were read.
+    pub record: usize,
     pub epoch: u64,
     pub seq: u64,
     /// µs since 1970.
@@ -34,7 +36,7 @@ impl Accepted {
     pub fn of(records: &[Value]) -> Self {
         let mut accepted = Self::default();
         let mut newest = 0;
-        for record in records {
+        for (index, record) in records.iter().enumerate() {
             let Some(epoch) = record["epoch"].as_u64() else { continue };
             let is_frame = record["schema"] == "frame/1";
             if epoch < newest {
@@ -49,6 +51,7 @@ impl Accepted {
                 continue;
             }
             let result = Result {
+                record: index,
                 epoch,
                 seq: record["seq"].as_u64().unwrap(),
                 captured_at: at(&record["captured_at"]),

@@ -100,6 +100,7 @@ pub fn happened(chance: &mut Chance, camera: &str, seq: u64) -> Produced {
                 ("vanished", json!(true)),
                 ("box", json!(sides)),
                 ("snapshot", json!("a/1/2.jpg")),
+                ("model", json!({"name": "yolo26n", "sha256": "9f0c"})),
             ] {
                 event[name] = value;
             }
@@ -250,7 +251,12 @@ fn ends(asking: &BaseConsumer, topic: &str) -> Vec<i64> {
 /// Whether the archive's group has committed all there is of the topic.
 pub fn is_done(bootstrap: &str, topic: &str) -> bool {
     let group = format!("sightline.sightline-archive-{}", topic.trim_start_matches("sightline."));
-    let asking = asking(bootstrap, &group);
+    is_done_by(bootstrap, topic, &group)
+}
+
+/// The same of another group.
+pub fn is_done_by(bootstrap: &str, topic: &str, group: &str) -> bool {
+    let asking = asking(bootstrap, group);
     let ends = ends(&asking, topic);
     let mut partitions = TopicPartitionList::new();
     partitions.add_partition_range(topic, 0, ends.len() as i32 - 1);

@@ -3,7 +3,8 @@
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Output};
+use std::time::{Duration, Instant};
 
 /// Lives in the test's folder.
 pub struct Authority {
@@ -33,7 +34,24 @@ impl Authority {
 
     /// A certificate for this name, as in `IP:127.0.0.1` or `DNS:camera.example`.
     pub fn sign(&self, name: &str) -> Certificate {
-        let stem: String = name.chars().filter(char::is_ascii_alphanumeric).collect();
+        self.sign_for(name, 2)
+    }
+
+    /// One that was valid, and is no more.
+    pub fn expired(&self, name: &str) -> Certificate {
+        let certificate = self.sign_for(name, 0);
+        let file = certificate.certificate.to_str().unwrap();
+        let begun = Instant::now();
+        while openssl(&self.dir, &["x509", "-noout", "-checkend", "0", "-in", file]).status.success() {
+            assert!(begun.elapsed() < Duration::from_secs(10), "it does not expire");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        certificate
+    }
+
+    fn sign_for(&self, name: &str, days: u32) -> Certificate {
+        let days = days.to_string();
+        let stem: String = format!("{name}{days}").chars().filter(char::is_ascii_alphanumeric).collect();
         let [request, key, pem, extensions] = ["csr", "key", "pem", "ext"].map(|end| format!("{stem}.{end}"));
         std::fs::write(self.dir.join(&extensions), format!("subjectAltName={name}\n")).unwrap();
         self.openssl(&[
@@ -52,7 +70,7 @@ impl Authority {
             "x509",
             "-req",
             "-days",
-            "2",
+            &days,
             "-CA",
             "ca.pem",
             "-CAkey",
@@ -69,10 +87,14 @@ impl Authority {
     }
 
     fn openssl(&self, args: &[&str]) {
-        let done = Command::new("openssl").args(args).current_dir(&self.dir).output();
-        let done = done.expect("openssl runs: apt-get install openssl");
+        let done = openssl(&self.dir, args);
         assert!(done.status.success(), "openssl {args:?}: {}", String::from_utf8_lossy(&done.stderr));
     }
+}
+
+fn openssl(dir: &Path, args: &[&str]) -> Output {
+    let done = Command::new("openssl").args(args).current_dir(dir).output();
+    done.expect("openssl runs: apt-get install openssl")
 }
 
 impl Certificate {

@@ -40,7 +40,7 @@ pub fn event(camera: &str, n: usize, at_ms: i64) -> Value {
     let mut event = json!({"schema": "event/1", "id": format!("{camera}/7/{n}/{}", more["type"].as_str().unwrap()),
         "camera": camera, "epoch": 7, "seq": n, "generation": 4, "at": at, "labels": {"site": "hq"}});
     if n % 4 != 3 {
-        let of_track = json!({"track_key": format!("{camera}/7/57"), "class_id": 2, "confidence": 0.8741,
+        let of_track = json!({"model": {"name": "yolo26n", "sha256": "9f0c"}, "track_key": format!("{camera}/7/57"), "class_id": 2, "confidence": 0.8741,
             "box": [0.41, 0.3, 0.46, 0.52]});
         event.as_object_mut().unwrap().extend(of_track.as_object().unwrap().clone());
     }

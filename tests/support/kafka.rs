@@ -156,6 +156,22 @@ impl Kafka {
         }
     }
 
+    /// What `kafka-consumer-groups.sh` says with these arguments.
+    pub fn groups(&self, args: &[&str]) -> String {
+        let mut command = Command::new("java");
+        let tool = "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand";
+        command.args(java().skip(1)).args([
+            "-cp",
+            &class_path(),
+            tool,
+            "--bootstrap-server",
+            &self.bootstrap,
+        ]);
+        let said = command.args(args).output().unwrap();
+        assert!(said.status.success(), "{args:?}: {said:?}");
+        String::from_utf8(said.stdout).unwrap()
+    }
+
     /// Kafka's own log.
     pub fn log(&self) -> PathBuf {
         self.dir.join("kafka.log")

@@ -12,6 +12,8 @@ use serde_json::Value;
 pub struct Record {
     pub partition: u32,
     pub offset: u64,
+    /// Milliseconds since 1970, by whoever wrote it.
+    pub timestamp_ms: i64,
     pub key: String,
     pub headers: BTreeMap<String, String>,
     pub value: Value,
@@ -56,6 +58,7 @@ fn record(read: &Value) -> Record {
     Record {
         partition: read["partition"].as_u64().unwrap() as u32,
         offset: read["offset"].as_u64().unwrap(),
+        timestamp_ms: read["ts"].as_i64().unwrap(),
         key: read["key"].as_str().expect("a key").to_owned(),
         headers: headers_of(read),
         value: serde_json::from_str(payload).unwrap_or_else(|error| panic!("{error}: {payload}")),

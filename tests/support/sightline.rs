@@ -257,9 +257,10 @@ impl Metrics {
 pub type Described = BTreeMap<String, (String, Vec<String>)>;
 
 impl Metrics {
-    /// What is scraped.
+    /// What is scraped and ours: `process_…` is every process's.
     pub fn described(&self) -> Described {
-        let types = self.types.iter().map(|(family, kind)| {
+        let ours = self.types.iter().filter(|(family, _)| family.starts_with("sightline_"));
+        let types = ours.map(|(family, kind)| {
             let name = if kind == "counter" { format!("{family}_total") } else { family.clone() };
             let of_family = |sample: &&Sample| {
                 sample.name == name || kind == "histogram" && sample.name == format!("{family}_count")

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use sightline_schema::Event;
 use sightline_service::backoff::Backoff;
 use sightline_service::kafka::Partition;
+use sightline_service::trace::{Entered, OpenSpan};
 
 use super::circuit::{Circuit, Permit};
 use super::metrics::{Delivered, GivenUp};
@@ -50,6 +51,8 @@ pub(super) struct Job {
     pub(super) event: Event,
     /// Places in the list of rules.
     pub(super) rules: Vec<usize>,
+    /// Where the event is sampled: until it ended.
+    pub(super) span: Option<OpenSpan>,
 }
 
 /// How a job ended.
@@ -246,7 +249,12 @@ impl Courier {
                 .collect();
             let attempts = self.target.attempt(&members, &alerts);
             match self.report(permits, attempts, &jobs) {
-                Verdict::Taken => return self.end_all(jobs, || End::Taken),
+                Verdict::Taken => {
+                    jobs.iter()
+                        .flat_map(|job| &job.span)
+                        .for_each(|span| span.set("sightline.outcome", "taken"));
+                    return self.end_all(jobs, || End::Taken);
+                }
                 // One of many may be at fault: each by itself.
                 Verdict::Refused(..) if jobs.len() > 1 => {
                     jobs.into_iter().for_each(|job| self.deliver(vec![job]));
@@ -255,6 +263,7 @@ impl Courier {
                 Verdict::Refused(reason, why) => {
                     self.metrics.given_up(reason);
                     for job in &jobs {
+                        let _entered = given_up(job, &why);
                         tracing::error!(
                             target = self.target.name,
                             event = job.event.id,
@@ -283,6 +292,7 @@ impl Courier {
                     *waiting -= 1;
                     *bytes -= size;
                     self.metrics.given_up(GivenUp::TooOld);
+                    let _entered = given_up(&job, &why);
                     tracing::error!(
                         target = self.target.name,
                         event = job.event.id,
@@ -415,14 +425,23 @@ impl Courier {
 
     fn end_all(&self, jobs: Vec<Job>, end: impl Fn() -> End) {
         let mut state = self.state();
-        for job in jobs {
+        for mut job in jobs {
             state.waiting -= 1;
             state.bytes -= job.value.len();
+            // It ends with the answer, not when that is committed.
+            drop(job.span.take());
             if !job.claim.is_gone() {
                 state.ended.push((job, end()));
             }
         }
     }
+}
+
+/// Lines about it belong to its span.
+fn given_up(job: &Job, why: &str) -> Option<Entered> {
+    let span = job.span.as_ref()?;
+    span.fail(why);
+    Some(span.enter())
 }
 
 enum Verdict {

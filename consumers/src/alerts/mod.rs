@@ -24,6 +24,7 @@ use std::time::{Duration, Instant};
 use sightline_schema::Topics;
 use sightline_service::kafka::{Batch, DeadLetters, KafkaSettings, Partition, Reader, Record, Tailed};
 use sightline_service::shutdown::Shutdown;
+use sightline_service::trace::{OpenSpan, Tracer};
 
 pub use self::courier::Courier;
 use self::courier::{Claim, End, Job};
@@ -50,6 +51,7 @@ pub struct Alerts {
     shutdown: Shutdown,
     dead_letters: DeadLetters,
     metrics: Arc<Metrics>,
+    tracer: Tracer,
     held: BTreeMap<Partition, Held>,
     /// Something moved since the last commit.
     moved: bool,
@@ -71,6 +73,7 @@ impl Alerts {
         topics: &Topics,
         consumer: &str,
         (courier, metrics, shutdown): (Arc<Courier>, Arc<Metrics>, Shutdown),
+        tracer: Tracer,
     ) -> Result<Self, WorkError> {
         courier.go_on();
         Ok(Self {
@@ -79,6 +82,7 @@ impl Alerts {
             shutdown,
             dead_letters: DeadLetters::new(settings, topics.dead_letter())?,
             metrics,
+            tracer,
             held: BTreeMap::new(),
             moved: false,
             last: Instant::now(),
@@ -88,9 +92,13 @@ impl Alerts {
 
     fn take_one(&mut self, batch: &Batch, partition: &Partition, record: &Record<'_>) {
         let Some(held) = self.held.get_mut(partition) else { return };
+        let span = || self.tracer.consume("alert", batch, record);
         let event = match read::event(record) {
             Ok(event) => event,
             Err(unreadable) => {
+                let span = span();
+                span.iter().for_each(|span| span.fail(&unreadable.why));
+                let _entered = span.as_ref().map(OpenSpan::enter);
                 self.dead_letters.send(&batch.tailed(record), &unreadable.why);
                 self.metrics.passed_over(unreadable.reason);
                 None
@@ -101,6 +109,12 @@ impl Alerts {
             return held.progress.pass(record.offset);
         };
         held.progress.begin(record.offset);
+        // What no rule is about has none.
+        let span = span();
+        if let Some(span) = &span {
+            span.set("sightline.event", &*event.id);
+            span.set("sightline.target", self.courier.target().name());
+        }
         let written = record.timestamp_ms;
         self.courier.hand_in(Job {
             partition: partition.clone(),
@@ -111,6 +125,7 @@ impl Alerts {
             value: record.value.unwrap_or_default().to_vec(),
             event,
             rules,
+            span,
         });
     }
 

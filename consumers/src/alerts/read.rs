@@ -66,7 +66,14 @@ mod tests {
     use super::*;
 
     fn read(value: Option<&str>, schema: Option<&'static str>) -> Result<Option<Event>, Unreadable> {
-        event(&Record { offset: 1, timestamp_ms: 1, key: None, value: value.map(str::as_bytes), schema })
+        event(&Record {
+            offset: 1,
+            timestamp_ms: 1,
+            key: None,
+            value: value.map(str::as_bytes),
+            schema,
+            traceparent: None,
+        })
     }
 
     #[test]

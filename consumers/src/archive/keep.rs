@@ -51,7 +51,7 @@ pub struct Keeper {
     pub topic: String,
     pub store: Store,
     pub keep: Keep,
-    /// This process holds partition 0: one of all does it.
+    /// This process holds partition 0: one of all does it. And the place is its group's.
     pub on_duty: Arc<AtomicBool>,
     pub counted: Arc<Archived>,
     pub shutdown: Shutdown,
@@ -59,7 +59,6 @@ pub struct Keeper {
 
 impl Keeper {
     pub fn run(&self) {
-        let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return };
         let mut next = None;
         while !self.shutdown.wait_timeout(LOOK) {
             let now = SystemTime::now();
@@ -71,7 +70,7 @@ impl Keeper {
             if self.keep.is_all() {
                 continue;
             }
-            if let Err(fault) = runtime.block_on(self.once(now)) {
+            if let Err(fault) = self.store.block_on(self.once(now)) {
                 self.counted.failed(fault.reason());
                 tracing::warn!(
                     reason = fault.reason().as_str(),

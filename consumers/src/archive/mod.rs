@@ -8,6 +8,7 @@ mod keep;
 mod metrics;
 mod names;
 mod note;
+mod owner;
 mod rows;
 mod store;
 mod writing;
@@ -53,6 +54,8 @@ pub struct Rolling {
 pub struct Options {
     pub kind: Kind,
     pub topic: String,
+    /// The consumer group, as Kafka knows it.
+    pub group: String,
     pub store: Store,
     pub rolling: Rolling,
     pub counted: Arc<Archived>,
@@ -60,7 +63,7 @@ pub struct Options {
     /// The store's part of the process's health.
     pub part: &'static str,
     pub shutdown: Shutdown,
-    /// Set while partition 0 is held.
+    /// Set while partition 0 is held, and the place is known to be ours.
     pub on_duty: Arc<AtomicBool>,
 }
 
@@ -88,13 +91,13 @@ struct Unreadable {
 }
 
 impl Archive {
-    pub fn new(options: &Options, metrics: &Arc<Metrics>) -> Result<Self, WorkError> {
-        Ok(Self {
+    pub fn new(options: &Options, metrics: &Arc<Metrics>) -> Self {
+        Self {
             options: options.clone(),
             held: BTreeMap::new(),
-            writing: Writing::new(options, Arc::clone(metrics))?,
+            writing: Writing::new(options, Arc::clone(metrics)),
             unreadable: Unreadable::default(),
-        })
+        }
     }
 
     /// Looks up what stands beside the committed offsets of partitions that came.
@@ -224,6 +227,12 @@ impl Archive {
         due
     }
 
+    /// What is kept is looked after by one of all, and only where the place is ours.
+    fn say_duty(&self) {
+        let has_first = self.held.keys().any(|(_, partition)| *partition == 0);
+        self.options.on_duty.store(has_first && self.writing.is_proven(), Ordering::SeqCst);
+    }
+
     fn memory(&self) -> usize {
         self.held.values().filter_map(|held| held.open.as_ref()).map(Open::memory).sum()
     }
@@ -237,10 +246,8 @@ impl Work for Archive {
     fn assigned(&mut self, partitions: &[Partition]) -> Result<(), WorkError> {
         for partition in partitions {
             self.held.insert(partition.clone(), Held::default());
-            if partition.1 == 0 {
-                self.options.on_duty.store(true, Ordering::SeqCst);
-            }
         }
+        self.say_duty();
         Ok(())
     }
 
@@ -271,6 +278,7 @@ impl Work for Archive {
         } else {
             self.write(&due, reader)?;
         }
+        self.say_duty();
         self.options.counted.open(self.options.kind, self.memory() + self.writing.bytes());
         Ok(())
     }
@@ -280,10 +288,8 @@ impl Work for Archive {
             self.held.remove(partition);
             // Files of it that are there already are those that whoever comes next will make.
             self.writing.forget(partition);
-            if partition.1 == 0 {
-                self.options.on_duty.store(false, Ordering::SeqCst);
-            }
         }
+        self.say_duty();
     }
 }
 

@@ -7,10 +7,10 @@ use futures_util::StreamExt as _;
 use sightline_service::backoff::Backoff;
 use sightline_service::health::Condition;
 use sightline_service::kafka::{Partition, Reader, fault_point};
-use tokio::runtime::Runtime;
 
 use super::Options;
 use super::batch::Sealed;
+use super::owner::Owner;
 use super::store::StoreFault;
 use crate::runner::{Metrics, WorkError};
 
@@ -34,7 +34,6 @@ pub(super) struct Pending {
 pub(super) struct Writing {
     options: Options,
     metrics: Arc<Metrics>,
-    runtime: Runtime,
     pending: Vec<Pending>,
     backoff: Backoff,
     /// The store failed, or a commit; it is tried again then.
@@ -46,6 +45,14 @@ pub(super) struct Writing {
     refusals: u32,
 }
 
+/// Whether the store takes files, and the place is ours.
+enum Proof {
+    Done,
+    /// Kafka has not yet said which one it is.
+    Later,
+    Fault(StoreFault),
+}
+
 impl Pending {
     /// Its partition, and the first offset behind it.
     fn place(&self) -> (Partition, i64) {
@@ -54,23 +61,18 @@ impl Pending {
 }
 
 impl Writing {
-    pub(super) fn new(options: &Options, metrics: Arc<Metrics>) -> Result<Self, WorkError> {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .map_err(|error| WorkError::Again(format!("cannot start a runtime: {error}")))?;
+    pub(super) fn new(options: &Options, metrics: Arc<Metrics>) -> Self {
         let backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(30));
-        Ok(Self {
+        Self {
             options: options.clone(),
             metrics,
-            runtime,
             pending: Vec::new(),
             backoff,
             again: None,
             is_proven: false,
             is_away: false,
             refusals: 0,
-        })
+        }
     }
 
     pub(super) fn push(&mut self, pending: Pending) {
@@ -83,6 +85,11 @@ impl Writing {
 
     pub(super) fn is_empty(&self) -> bool {
         self.pending.is_empty()
+    }
+
+    /// The place is ours.
+    pub(super) const fn is_proven(&self) -> bool {
+        self.is_proven
     }
 
     /// Something failed, and it is not yet time to try again.
@@ -132,7 +139,14 @@ impl Writing {
             return Ok(());
         }
         self.again = None;
-        let fault = self.prove().or_else(|| self.write());
+        let fault = match self.prove(reader)? {
+            Proof::Done => self.write(),
+            Proof::Later => {
+                self.again = Some(Instant::now() + PAUSE);
+                return Ok(());
+            }
+            Proof::Fault(fault) => Some(fault),
+        };
         let is_done = |pending: &&Pending| pending.files.is_empty();
         let done: Vec<_> = self.pending.iter().filter(is_done).map(Pending::place).collect();
         if !done.is_empty() {
@@ -168,32 +182,48 @@ impl Writing {
         Ok(())
     }
 
-    /// What is wrong with the store is said at the start, and not when the first batch is due.
-    fn prove(&mut self) -> Option<StoreFault> {
+    /// What is wrong with the store is said at the start, and not when the first batch is due. A place that is another's is
+    /// the end.
+    fn prove(&mut self, reader: &Reader) -> Result<Proof, WorkError> {
         if self.is_proven {
-            return None;
+            return Ok(Proof::Done);
         }
-        let Options { store, topic, counted, .. } = &self.options;
+        let Options { store, topic, group, counted, .. } = &self.options;
+        // The link says itself what is wrong with it.
+        let Some(cluster) = reader.cluster() else { return Ok(Proof::Later) };
+        let owner = Owner { topic: topic.clone(), group: group.clone(), cluster };
+        let found = match store.block_on(store.claim(&owner.path(), &owner.mark())) {
+            Ok(found) => found,
+            Err(fault) => {
+                counted.failed(fault.reason());
+                return Ok(Proof::Fault(fault));
+            }
+        };
+        if let Some(refusal) = owner.refusal(&found, store.shown()) {
+            return Err(WorkError::Final(refusal));
+        }
         let about = format!(
             "{{\"archive\":1,\"topic\":{topic:?},\"by\":\"sightline {}\"}}\n",
             env!("CARGO_PKG_VERSION")
         );
         // Readers of such folders pass over what begins with an underscore.
         let about = Sealed { path: format!("{topic}/_sightline.json"), bytes: about.into() };
-        let fault = self.runtime.block_on(store.write(&about)).err();
-        match &fault {
-            None => {
+        Ok(match store.block_on(store.write(&about)) {
+            Ok(()) => {
                 self.is_proven = true;
                 tracing::info!(topic, to = store.shown(), "archiving");
+                Proof::Done
             }
-            Some(fault) => counted.failed(fault.reason()),
-        }
-        fault
+            Err(fault) => {
+                counted.failed(fault.reason());
+                Proof::Fault(fault)
+            }
+        })
     }
 
     /// Writes what can be written; the last fault.
     fn write(&mut self) -> Option<StoreFault> {
-        let Self { options, runtime, pending, .. } = self;
+        let Self { options, pending, .. } = self;
         let (store, counted, kind) = (&options.store, &options.counted, options.kind);
         let files = pending.iter().enumerate().flat_map(|(batch, pending)| {
             pending.files.iter().map(move |file| (batch, pending.is_repeat, file))
@@ -210,7 +240,7 @@ impl Writing {
             Ok((batch, file.path.clone()))
         });
         let done: Vec<Result<(usize, String), StoreFault>> =
-            runtime.block_on(futures_util::stream::iter(writes).buffer_unordered(AT_ONCE).collect());
+            store.block_on(futures_util::stream::iter(writes).buffer_unordered(AT_ONCE).collect());
         let mut fault = None;
         for done in done {
             match done {

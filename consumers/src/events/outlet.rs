@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use sightline_schema::{Event, Message as _, Topics};
+use sightline_schema::{Event, HEADER_TRACEPARENT, Message as _, Topics};
 use sightline_service::kafka::{
-    KafkaSettings, LOW_LATENCY_LINGER_MS, OnDelivery, Producer, Reader, Refused, SendError,
+    Batch, KafkaSettings, LOW_LATENCY_LINGER_MS, OnDelivery, Producer, Reader, Record, Refused, SendError,
 };
+use sightline_service::trace::{OpenSpan, Tracer};
 
 use super::metrics::Happened;
 use crate::checkpointed::Outlet;
@@ -24,29 +25,55 @@ pub struct EventsOutlet {
     failed: Arc<AtomicBool>,
     json: Vec<u8>,
     counted: Arc<Happened>,
+    tracer: Tracer,
 }
 
 impl EventsOutlet {
-    pub fn new(settings: &KafkaSettings, topics: &Topics, counted: Arc<Happened>) -> Result<Self, WorkError> {
+    /// Work on sampled records is told to `tracer`.
+    pub fn new(
+        settings: &KafkaSettings,
+        topics: &Topics,
+        counted: Arc<Happened>,
+        tracer: Tracer,
+    ) -> Result<Self, WorkError> {
         let producer = Producer::new(settings, LOW_LATENCY_LINGER_MS)?;
-        Ok(Self { producer, topic: topics.events(), failed: Arc::default(), json: Vec::new(), counted })
+        Ok(Self {
+            producer,
+            topic: topics.events(),
+            failed: Arc::default(),
+            json: Vec::new(),
+            counted,
+            tracer,
+        })
     }
 }
 
 impl Outlet for EventsOutlet {
     type Item = Event;
 
+    /// From a record of `detections` to the acknowledgement of all events that come of it.
+    fn begin(&self, batch: &Batch, record: &Record<'_>) -> Option<Arc<OpenSpan>> {
+        self.tracer.consume("consume events", batch, record).map(Arc::new)
+    }
+
     /// Takes an event; waits while the client's queue is full.
-    fn send(&mut self, event: Event) -> Result<(), WorkError> {
+    fn send(&mut self, event: Event, of: Option<&Arc<OpenSpan>>) -> Result<(), WorkError> {
         self.counted.count(event.kind);
         self.json.clear();
         serde_json::to_writer(&mut self.json, &event)
             .map_err(|error| WorkError::Final(format!("the event {} can't be written: {error}", event.id)))?;
-        let failed = Arc::clone(&self.failed);
+        let (failed, id, span) = (Arc::clone(&self.failed), event.id.clone(), of.cloned());
+        let traceparent = of.map(|span| span.context().to_string());
         let mut on_delivery: OnDelivery = Box::new(move |outcome| {
-            if let Err(fault) = outcome {
-                failed.store(true, Ordering::SeqCst);
-                tracing::warn!("an event was not acknowledged: {fault}");
+            let _entered = span.as_ref().map(|span| span.enter());
+            match (outcome, &span) {
+                (Ok(_), Some(span)) => span.set("sightline.event", id),
+                (Ok(_), None) => {}
+                (Err(fault), span) => {
+                    failed.store(true, Ordering::SeqCst);
+                    span.iter().for_each(|span| span.fail(&fault.to_string()));
+                    tracing::warn!(event = id, "an event was not acknowledged: {fault}");
+                }
             }
         });
         let kind = format!("sightline.{}", event.kind);
@@ -62,6 +89,7 @@ impl Outlet for EventsOutlet {
             ("ce_time", at.as_str()),
             ("ce_dataschema", schema.as_str()),
         ];
+        headers.extend(traceparent.as_deref().map(|traceparent| (HEADER_TRACEPARENT, traceparent)));
         headers.extend(event.track_key.as_deref().map(|key| ("ce_subject", key)));
         loop {
             let sent = self.producer.send_with(

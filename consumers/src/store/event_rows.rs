@@ -100,6 +100,8 @@ impl Rows for EventRows {
             .bind(edge(|bounds| bounds.y_max))
             .bind(column(rows, |row| row.labels.as_str()))
             .bind(column(rows, |row| row.more.as_deref()))
+            .bind(column(rows, |row| row.event.model.as_ref().map(|model| model.name.as_str())))
+            .bind(column(rows, |row| row.event.model.as_ref().map(|model| model.sha256.as_str())))
             .execute(connection)
             .await?;
         Ok(())

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use sightline_schema::{Event, EventType, Message as _, Topics};
 use sightline_service::database::DatabaseFault;
 use sightline_service::kafka::{Batch, DeadLetters, KafkaSettings, Partition, Reader, Record, Tailed};
+use sightline_service::trace::{OpenSpan, Tracer};
 
 use super::event_rows::{EventRow, EventRows};
 use super::job_rows::DoneRows;
@@ -25,6 +26,9 @@ pub struct StoreEvents {
     writer: RowWriter,
     dead_letters: DeadLetters,
     metrics: Arc<Metrics>,
+    tracer: Tracer,
+    /// Events that are sampled, from their being read to their rows being there.
+    spans: Vec<OpenSpan>,
     /// The first offset not taken, of partitions that were read since they were assigned.
     next: BTreeMap<Partition, i64>,
     events: Vec<EventRow>,
@@ -41,12 +45,15 @@ impl StoreEvents {
         topics: &Topics,
         writer: RowWriter,
         metrics: Arc<Metrics>,
+        tracer: Tracer,
     ) -> Result<Self, WorkError> {
         Ok(Self {
             topic: topics.events(),
             writer,
             dead_letters: DeadLetters::new(settings, topics.dead_letter())?,
             metrics,
+            tracer,
+            spans: Vec::new(),
             next: BTreeMap::new(),
             events: Vec::new(),
             done: Vec::new(),
@@ -60,12 +67,16 @@ impl StoreEvents {
         if record.schema.is_some_and(|schema| schema != Event::SCHEMA) {
             return self.metrics.passed_over(PassedOver::Unknown);
         }
+        let span = self.tracer.consume("store", batch, record);
+        let _entered = span.as_ref().map(OpenSpan::enter);
         let event = serde_json::from_slice::<Event>(value).map_err(|error| error.to_string());
         let rows = event.and_then(|event| {
             Ok((TrackRow::of(&event)?, EventRow::of(event, (batch.partition, record.offset))?))
         });
         match rows {
             Ok((track, event)) => {
+                span.iter().for_each(|span| span.set("sightline.event", &*event.event.id));
+                self.spans.extend(span);
                 match event.event.kind {
                     EventType::JobDone => self.done.push(event),
                     _ => self.events.push(event),
@@ -75,6 +86,7 @@ impl StoreEvents {
             Err(why) => {
                 let why =
                     format!("the record is not a valid {}; look at what wrote it: {why}", Event::SCHEMA);
+                span.iter().for_each(|span| span.fail(&why));
                 self.dead_letters.send(&batch.tailed(record), &why);
                 self.metrics.passed_over(PassedOver::Unreadable);
             }
@@ -105,21 +117,15 @@ impl Work for StoreEvents {
         if self.since.is_none() {
             return Ok(());
         }
-        let Self { topic, writer, dead_letters, metrics, .. } = self;
-        let mut refused = |row: &EventRow, fault: &DatabaseFault| {
-            let value = serde_json::to_vec(&row.event).unwrap_or_default();
-            let record =
-                Tailed::bare(topic, row.place, None, Some(row.event.camera.as_bytes()), Some(&value));
-            dead_letters.send(&record, &fault.to_string());
-            metrics.passed_over(PassedOver::Unreadable);
-        };
-        writer.write::<EventRows>(&mut self.events, reader, &mut refused)?;
-        writer.write::<TrackRows>(&mut self.tracks, reader, |_, _| {})?;
-        writer.write::<DoneRows>(&mut self.done, reader, &mut refused)?;
-        dead_letters.wait()?;
-        self.events.clear();
-        self.done.clear();
-        self.tracks.clear();
+        let written = self.write(reader);
+        // Rows are there before the offset is committed, and stay where it is not.
+        for span in self.spans.drain(..) {
+            match &written {
+                Ok(()) => span.set("sightline.outcome", "stored"),
+                Err(error) => span.fail(&error.to_string()),
+            }
+        }
+        written?;
         self.since = None;
         match reader.commit(self.next.iter().map(|(partition, next)| (partition, *next))) {
             Ok(()) => {
@@ -135,5 +141,27 @@ impl Work for StoreEvents {
 
     fn forget(&mut self, partitions: &[Partition]) {
         self.next.retain(|partition, _| !partitions.contains(partition));
+    }
+}
+
+impl StoreEvents {
+    /// Writes what was taken, for as long as it takes.
+    fn write(&mut self, reader: &Reader) -> Result<(), WorkError> {
+        let Self { topic, writer, dead_letters, metrics, .. } = self;
+        let mut refused = |row: &EventRow, fault: &DatabaseFault| {
+            let value = serde_json::to_vec(&row.event).unwrap_or_default();
+            let record =
+                Tailed::bare(topic, row.place, None, Some(row.event.camera.as_bytes()), Some(&value));
+            dead_letters.send(&record, &fault.to_string());
+            metrics.passed_over(PassedOver::Unreadable);
+        };
+        writer.write::<EventRows>(&mut self.events, reader, &mut refused)?;
+        writer.write::<TrackRows>(&mut self.tracks, reader, |_, _| {})?;
+        writer.write::<DoneRows>(&mut self.done, reader, &mut refused)?;
+        dead_letters.wait()?;
+        self.events.clear();
+        self.done.clear();
+        self.tracks.clear();
+        Ok(())
     }
 }

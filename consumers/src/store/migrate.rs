@@ -8,14 +8,13 @@ use sqlx::{PgConnection, SqlSafeStr as _};
 const DONE: &str = "sightline_migrations";
 
 fn migrator() -> Migrator {
-    let tables = Migration::new(
-        1,
-        "tables".into(),
-        MigrationType::Simple,
-        include_str!("sql/0001_tables.sql").into_sql_str(),
-        false,
-    );
-    let mut migrator = Migrator::with_migrations(vec![tables]);
+    let migration = |version, name: &'static str, sql: &'static str| {
+        Migration::new(version, name.into(), MigrationType::Simple, sql.into_sql_str(), false)
+    };
+    let mut migrator = Migrator::with_migrations(vec![
+        migration(1, "tables", include_str!("sql/0001_tables.sql")),
+        migration(2, "models", include_str!("sql/0002_models.sql")),
+    ]);
     migrator.dangerous_set_table_name(DONE);
     migrator
 }

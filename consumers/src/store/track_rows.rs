@@ -1,6 +1,6 @@
 //! Rows of `tracks`: objects that were seen, from their `track_ended`.
 
-use sightline_schema::{Event, EventType, Timestamp};
+use sightline_schema::{Event, EventType, ModelRef, Timestamp};
 use sqlx::PgConnection;
 
 use super::rows::{Rows, column, json, sort_by_key};
@@ -19,6 +19,7 @@ pub(super) struct TrackRow {
     best: Option<String>,
     path: String,
     labels: String,
+    model: Option<ModelRef>,
 }
 
 impl TrackRow {
@@ -40,6 +41,7 @@ impl TrackRow {
             best: event.best.as_ref().map(json).transpose()?,
             path: json(&event.path)?,
             labels: json(&event.labels)?,
+            model: event.model.clone(),
         }))
     }
 }
@@ -65,6 +67,8 @@ impl Rows for TrackRows {
             .bind(column(rows, |row| row.best.as_deref()))
             .bind(column(rows, |row| row.path.as_str()))
             .bind(column(rows, |row| row.labels.as_str()))
+            .bind(column(rows, |row| row.model.as_ref().map(|model| model.name.as_str())))
+            .bind(column(rows, |row| row.model.as_ref().map(|model| model.sha256.as_str())))
             .execute(connection)
             .await?;
         Ok(())

@@ -46,6 +46,18 @@ impl RowWriter {
         Ok(Self { database, may_migrate, is_migrated: false, health, shutdown, metrics, said: None })
     }
 
+    /// Asks for the database until it is there with its tables, so that who has nothing to write yet is ready, too.
+    pub fn reach(mut self) {
+        let mut backoff = backoff();
+        while !self.shutdown.is_set() {
+            match migrate(&mut self.database, self.may_migrate) {
+                Ok(()) => return self.is_there(),
+                Err(fault) => self.failed(&fault),
+            }
+            self.shutdown.wait_timeout(backoff.next(&mut rand::rng()));
+        }
+    }
+
     /// Writes rows, however long the database is away; gives up where others wait for the partitions, or the process stops.
     /// A row that no table can hold is shown to `refused`, with why.
     pub(super) fn write<T: Rows>(
@@ -90,25 +102,20 @@ impl RowWriter {
         rows: &[T::Row],
         reader: &Reader,
     ) -> Result<Result<(), DatabaseFault>, WorkError> {
-        let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(10));
+        let mut backoff = backoff();
         loop {
             let began = Instant::now();
             let fault = match self.attempt::<T>(rows) {
                 Ok(()) => {
                     self.metrics.seconds.observe(began.elapsed().as_secs_f64());
                     self.metrics.written(T::TABLE, rows.len());
-                    self.health.set("database", Condition::Ready);
-                    if self.said.take().is_some() {
-                        tracing::info!(database = %self.database.settings(), "the database takes rows again");
-                    }
+                    self.is_there();
                     return Ok(Ok(()));
                 }
                 Err(fault) if fault.kind == DatabaseFaultKind::Data => return Ok(Err(fault)),
                 Err(fault) => fault,
             };
-            self.metrics.failed(fault.kind);
-            self.health.set("database", Condition::NotReady(fault.to_string()));
-            self.say(&fault);
+            self.failed(&fault);
             let until = Instant::now() + backoff.next(&mut rand::rng());
             while Instant::now() < until {
                 if self.shutdown.is_set() || reader.is_waited_for() {
@@ -130,6 +137,19 @@ impl RowWriter {
         outcome
     }
 
+    fn is_there(&mut self) {
+        self.health.set("database", Condition::Ready);
+        if self.said.take().is_some() {
+            tracing::info!(database = %self.database.settings(), "the database takes rows again");
+        }
+    }
+
+    fn failed(&mut self, fault: &DatabaseFault) {
+        self.metrics.failed(fault.kind);
+        self.health.set("database", Condition::NotReady(fault.to_string()));
+        self.say(fault);
+    }
+
     fn say(&mut self, fault: &DatabaseFault) {
         let is_news = self.said.is_none_or(|(kind, at)| kind != fault.kind || at.elapsed() >= SAY_AGAIN);
         if is_news {
@@ -137,4 +157,8 @@ impl RowWriter {
             tracing::warn!(reason = fault.kind.as_str(), "{fault}; trying again, nothing is lost meanwhile");
         }
     }
+}
+
+fn backoff() -> Backoff {
+    Backoff::new(Duration::from_millis(200), Duration::from_secs(10))
 }

@@ -1,6 +1,7 @@
 //! What runs the model: a choice that is kept, or no start.
 
 use std::fmt;
+use std::path::Path;
 use std::str::FromStr;
 
 use ort::ep::{self, ExecutionProvider as _, ExecutionProviderDispatch};
@@ -65,11 +66,23 @@ impl fmt::Display for DeviceChoice {
 
 impl Device {
     /// The execution provider, registered so that it fails aloud; none for the CPU, which is always there.
-    pub(crate) fn execution_provider(self) -> Option<ExecutionProviderDispatch> {
+    /// `engines` is where TensorRT keeps what it built.
+    pub(crate) fn execution_provider(self, engines: Option<&Path>) -> Option<ExecutionProviderDispatch> {
         let provider = match self {
             Self::Cpu => return None,
             Self::Cuda(index) => ep::CUDA::default().with_device_id(signed(index)).build(),
-            Self::TensorRt(index) => ep::TensorRT::default().with_device_id(signed(index)).build(),
+            Self::TensorRt(index) => {
+                let provider = ep::TensorRT::default().with_device_id(signed(index));
+                match engines.map(Path::to_string_lossy) {
+                    None => provider.build(),
+                    Some(engines) => provider
+                        .with_engine_cache(true)
+                        .with_engine_cache_path(&engines)
+                        .with_timing_cache(true)
+                        .with_timing_cache_path(&engines)
+                        .build(),
+                }
+            }
             Self::OpenVino => ep::OpenVINO::default().build(),
         };
         Some(provider.error_on_failure())

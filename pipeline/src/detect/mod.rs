@@ -1,6 +1,7 @@
 //! Frames → detections: letterbox, session, head, suppression.
 
 mod device;
+mod engines;
 pub mod facts;
 mod filter;
 pub mod head;
@@ -11,6 +12,7 @@ mod runtime;
 mod session;
 
 pub use device::{Device, DeviceChoice};
+pub use engines::{EngineCache, EngineFacts};
 pub use facts::{ImageSize, NamesError, Refusal, parse_names_file};
 pub use filter::{Thresholds, UnknownClass};
 pub use head::Head;

@@ -12,6 +12,7 @@ use sha2::{Digest as _, Sha256};
 use sightline_schema::ModelFacts;
 
 use super::device::{Device, DeviceChoice};
+use super::engines::{EngineCache, EngineFacts, Engines};
 use super::facts::{
     Element, ImageSize, ModelDescription, ModelPlan, Overrides, Refusal, TensorFacts, understand,
 };
@@ -31,6 +32,8 @@ pub struct ModelOptions {
     pub device: DeviceChoice,
     /// The ONNX Runtime library, where it is not in its usual places.
     pub runtime: Option<PathBuf>,
+    /// Where TensorRT's engines are kept; of no use to other devices.
+    pub engine_cache: Option<EngineCache>,
 }
 
 /// Why a model can't be used.
@@ -57,6 +60,8 @@ pub struct Model {
     facts: ModelFacts,
     classes: Arc<[String]>,
     device: Device,
+    /// Where TensorRT's engines lie.
+    engines: Option<PathBuf>,
 }
 
 impl Model {
@@ -64,10 +69,15 @@ impl Model {
     pub fn open(options: &ModelOptions) -> Result<Self, ModelError> {
         let bytes = read(&options.path)?;
         let environment = runtime::environment(options.runtime.as_deref())?;
-        let (session, device) = first_session(environment, options)?;
+        let mut engines = options.engines(&bytes);
+        let (session, device) = first_session(environment, options, &mut engines)?;
         let description = describe(&session);
         let plan = understand_and_prove(session, &description, options)
             .map_err(|refusal| ModelError::Refused { path: options.path.display().to_string(), refusal })?;
+        let engines = engines.map(|mut engines| {
+            engines.settle();
+            engines.place().to_owned()
+        });
         // Where streams decide, the square stands for them.
         let shown = plan.fixed_input().unwrap_or_else(|| plan.input_for((1, 1)));
         let facts = ModelFacts {
@@ -81,14 +91,14 @@ impl Model {
             classes: plan.classes.clone(),
         };
         let classes = plan.classes.clone().into();
-        Ok(Self { environment, path: options.path.clone(), plan, facts, classes, device })
+        Ok(Self { environment, path: options.path.clone(), plan, facts, classes, device, engines })
     }
 
     /// What a model says of itself, usable or not.
     pub fn inspect(options: &ModelOptions) -> Result<Inspection, ModelError> {
         let bytes = read(&options.path)?;
         let environment = runtime::environment(options.runtime.as_deref())?;
-        let (session, device) = first_session(environment, options)?;
+        let (session, device) = first_session(environment, options, &mut None)?;
         let description = describe(&session);
         let understood = understand_and_prove(session, &description, options);
         Ok(Inspection::new(&options.path, bytes.len() as u64, description, understood, device))
@@ -114,7 +124,7 @@ impl Model {
 
     /// A session for one worker: one thread, so that workers and not operators share the cores.
     pub fn session(&self) -> Result<DetectSession, ModelError> {
-        let session = build(self.environment, &self.path, self.device)?;
+        let session = build(self.environment, &self.path, self.device, self.engines.as_deref())?;
         Ok(DetectSession::new(session, self.plan.clone()))
     }
 }
@@ -127,7 +137,9 @@ fn understand_and_prove(
     options: &ModelOptions,
 ) -> Result<Arc<ModelPlan>, Refusal> {
     let plan = Arc::new(understand(description, &overrides(options))?);
-    if !description.outputs.iter().all(TensorFacts::is_shaped) {
+    // Engines of a model whose input has no fixed shape are built when it runs first.
+    let builds = options.engine_cache.is_some();
+    if builds || !description.outputs.iter().all(TensorFacts::is_shaped) {
         DetectSession::new(session, plan.clone()).prove().map_err(|error| {
             let reason = error.to_string();
             match options.head {
@@ -151,30 +163,62 @@ fn read(path: &Path) -> Result<Vec<u8>, ModelError> {
     Ok(bytes)
 }
 
+impl ModelOptions {
+    /// The place of this model's engines; `None` where none are kept.
+    fn engines(&self, model: &[u8]) -> Option<Engines> {
+        let cache = self.engine_cache.as_ref()?;
+        let shape = self.imgsz.map_or_else(String::new, |size| format!("{size:?}"));
+        let facts = EngineFacts::of_this_machine(model, shape, self.runtime.as_deref());
+        Some(cache.engines(&facts.key()))
+    }
+}
+
 fn overrides(options: &ModelOptions) -> Overrides {
     Overrides { head: options.head, names: options.names.clone(), imgsz: options.imgsz }
 }
 
 /// A session on the wanted device; with `auto`, on the first that takes the model.
-fn first_session(environment: &Environment, options: &ModelOptions) -> Result<(Session, Device), ModelError> {
+fn first_session(
+    environment: &Environment,
+    options: &ModelOptions,
+    engines: &mut Option<Engines>,
+) -> Result<(Session, Device), ModelError> {
     match options.device {
-        DeviceChoice::Is(device) => Ok((build(environment, &options.path, device)?, device)),
+        DeviceChoice::Is(device) => {
+            let place = engines.as_ref().map(Engines::place);
+            match (build(environment, &options.path, device, place), &engines) {
+                (Err(error), Some(kept)) if kept.were_there() => {
+                    tracing::warn!(folder = %kept.place().display(), %error, "the engines kept are no use; building them anew");
+                    kept.discard();
+                    let key = kept.key();
+                    *engines = options.engine_cache.as_ref().map(|cache| cache.engines(&key));
+                    let place = engines.as_ref().map(Engines::place);
+                    Ok((build(environment, &options.path, device, place)?, device))
+                }
+                (session, _) => Ok((session?, device)),
+            }
+        }
         DeviceChoice::Auto => {
             let cuda = Device::Cuda(0);
             if cuda.is_built_in() {
-                match build(environment, &options.path, cuda) {
+                match build(environment, &options.path, cuda, None) {
                     Ok(session) => return Ok((session, cuda)),
                     Err(error) => tracing::info!(%error, "not on cuda:0, so on the cpu"),
                 }
             }
-            Ok((build(environment, &options.path, Device::Cpu)?, Device::Cpu))
+            Ok((build(environment, &options.path, Device::Cpu, None)?, Device::Cpu))
         }
     }
 }
 
 // ort gives the builder back inside the error, to go on with; once a session.
 #[allow(clippy::result_large_err)]
-fn build(environment: &Environment, path: &Path, device: Device) -> Result<Session, ModelError> {
+fn build(
+    environment: &Environment,
+    path: &Path,
+    device: Device,
+    engines: Option<&Path>,
+) -> Result<Session, ModelError> {
     let internal = |error: String| ModelError::Internal(format!("ONNX Runtime: {error}"));
     let mut builder = Session::builder(environment)
         .map_err(|error| internal(error.to_string()))?
@@ -182,7 +226,7 @@ fn build(environment: &Environment, path: &Path, device: Device) -> Result<Sessi
         .and_then(|builder| builder.with_intra_threads(1))
         .and_then(|builder| builder.with_inter_threads(1))
         .map_err(|error| internal(error.to_string()))?;
-    if let Some(provider) = device.execution_provider() {
+    if let Some(provider) = device.execution_provider(engines) {
         let refused = |reason: String| ModelError::Device { device: device.to_string(), reason };
         if !device.is_built_in() {
             return Err(refused(format!(

@@ -4,12 +4,13 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use sightline_schema::{ErrorCode, Job, JobState, JobStatus, StatusError, Timestamp};
-use sightline_service::kafka::Partition;
+use sightline_service::kafka::{Partition, fault_point};
 
 use super::attempt::{Attempt, Outcome};
 use super::desk::{Unwritten, now};
 use super::metrics::Ended;
 use super::pace::time_left;
+use super::queue::Queue;
 use super::{AGAIN, Worker};
 
 /// A job in work is said to be this often: others take it for dead otherwise.
@@ -164,10 +165,35 @@ impl Worker {
         }
         let status = JobStatus { since: active.since, ..active.status(&self.options.pod, JobState::Running) };
         active.said = Some(Instant::now());
-        if let Err(error) = self.desk.say(&status) {
+        if let Err(error) = self.say_of(active, &status) {
             tracing::debug!(job = %active.job.id, "its progress was not written: {error}");
             active.said = Instant::now().checked_sub(SAY.saturating_sub(2 * AGAIN));
         }
+    }
+
+    /// Says something of a job, if this attempt still counts. A worker that was replaced while it slept would have the last word
+    /// on a job that is done, and the last word is what compaction keeps: so the group has to know it, by the job's partition.
+    fn say_of(&mut self, active: &Active, status: &JobStatus) -> Result<(), Unwritten> {
+        fault_point("job-said");
+        if self.holds(active) {
+            return self.desk.say(status, &self.reader, (&active.partition, active.offset));
+        }
+        // The partition went to another while this one was at work. By the offset of a partition that is not the job's it is not said
+        // either: another may have finished the record at its head, and then what is committed would go back.
+        self.refresh().map_err(Unwritten::Kafka)?;
+        if self.book.is_superseded(&active.job.id, active.epoch) {
+            return Err(Unwritten::Superseded);
+        }
+        if !self.reader.is_member() {
+            return Err(Unwritten::NoMember);
+        }
+        self.desk.say_unbound(status)
+    }
+
+    /// Whether the job's record is the head of a partition that this worker holds.
+    fn holds(&self, active: &Active) -> bool {
+        let head = self.queues.get(&active.partition).and_then(Queue::head);
+        head.is_some_and(|head| head.offset == active.offset)
     }
 
     /// Writes how a job ended, if this attempt still counts.
@@ -184,12 +210,11 @@ impl Worker {
             (Some(Wish::Left), _) | (None, Outcome::Stopped) => {
                 // Nobody works at it from now on: another takes it at once.
                 let left = JobStatus { pod: None, ..active.status(&pod, JobState::Queued) };
-                self.desk.say(&left)?;
+                self.say_of(active, &left)?;
                 return Ok(Ended::Left);
             }
             (None, Outcome::Failed(error)) => {
-                let error = StatusError { code: error.code(), message: error.to_status().message };
-                return self.settle_failure(active, error);
+                return self.settle_failure(active, error.to_job_status());
             }
         };
         let status = active.status(&pod, state);
@@ -233,7 +258,10 @@ impl Worker {
         self.pop(&active.partition.clone(), active.offset);
         let attempt = active.job.attempt;
         match retry_in_s {
-            None => tracing::error!(job = %active.job.id, attempt, code, "failed for good: {message}"),
+            None => {
+                let provisional_results = active.attempt.progress().frames;
+                tracing::error!(job = %active.job.id, attempt, code, provisional_results, "failed for good: {message}");
+            }
             Some(_) => {
                 tracing::warn!(job = %active.job.id, attempt, code, retry_in_s, "failed: {message}");
             }

@@ -27,6 +27,7 @@ use crate::run::{Ready, Runner};
 use crate::source::Source as _;
 use crate::source::address::Address;
 use crate::source::gst::{GstOptions, GstSource, SharedAccessUnits, shared_access_units};
+use crate::trace::StreamTrace;
 use crate::workers::Adder;
 
 /// No picture for this long is a fault of the recording or of the way to it.
@@ -81,6 +82,8 @@ impl Attempt {
             metrics.clone(),
             &Predecessor::default(),
         );
+        let trace = StreamTrace::new(&runner.options.tracer, &job.id, epoch);
+        let outlet = outlet.traced(trace.clone());
         let settings = LaneSettings { thresholds: ready.thresholds.clone(), track: runner.options.track };
         let lane = Lane::new(settings, metrics.clone(), Box::new(outlet));
         let (slot, lane) = runner.adder.add(lane, WhenFull::Block);
@@ -91,7 +94,12 @@ impl Attempt {
             Gate::new(&job.spec.sampling),
             CaptureClock::recorded(job.start),
             GapReason::PodLost,
-        );
+        )
+        .traced(trace.clone());
+        let units = shared_access_units();
+        if trace.is_on() {
+            units.lock().unwrap_or_else(PoisonError::into_inner).keep_times();
+        }
         let shared = Arc::new(Shared {
             metrics,
             start: job.start,
@@ -104,7 +112,7 @@ impl Attempt {
             address: ready.address().clone(),
             reach,
             reader,
-            units: shared_access_units(),
+            units,
             adder: runner.adder.clone(),
             slots: runner.adder.slots(),
             slot,
@@ -184,7 +192,7 @@ impl Reading {
 
     fn read(&mut self) -> Result<Stopped, StreamError> {
         let found = Found::of(&self.address);
-        let address = self.reach.check(&self.job, self.address.clone())?;
+        let address = self.reach.check(&self.job, self.address.clone().of_recording())?;
         let options = GstOptions {
             camera: self.job.clone(),
             address,

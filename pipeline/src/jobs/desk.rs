@@ -2,12 +2,13 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
-use rand::RngExt as _;
 use sightline_schema::{Job, JobStatus, Timestamp, Topics};
 use sightline_service::kafka::{
     FaultKind, KafkaFault, KafkaSettings, LOW_LATENCY_LINGER_MS, Partition, Producer, Reader, SendError,
     Write, WriteError, Writer,
 };
+
+use super::places::Places;
 
 /// For the coordinator of transactions.
 const START: Duration = Duration::from_secs(10);
@@ -19,6 +20,8 @@ const ARRIVAL: Duration = Duration::from_secs(5);
 pub(super) enum Unwritten {
     #[error("this worker is no member of its group at the moment")]
     NoMember,
+    #[error("another worker has claimed it")]
+    Superseded,
     #[error("{0}")]
     Kafka(KafkaFault),
     #[error("it can't be written as JSON: {0}")]
@@ -30,7 +33,7 @@ pub(super) struct Desk {
     settings: KafkaSettings,
     status_topic: String,
     jobs_topic: String,
-    partitions: i32,
+    places: Places,
     name: String,
     writer: Option<Writer>,
     producer: Producer,
@@ -56,7 +59,7 @@ impl Desk {
             settings: settings.clone(),
             status_topic: topics.job_status(),
             jobs_topic: topics.jobs(pool),
-            partitions,
+            places: Places::new(settings, topics.jobs_group(pool), topics.jobs(pool), partitions),
             name: topics.worker_writer(process),
             writer: None,
             producer: Producer::new(settings, LOW_LATENCY_LINGER_MS)?,
@@ -64,8 +67,18 @@ impl Desk {
     }
 
     /// Says something of a job, bound to nothing.
-    pub(super) fn say(&mut self, status: &JobStatus) -> Result<(), Unwritten> {
+    pub(super) fn say_unbound(&mut self, status: &JobStatus) -> Result<(), Unwritten> {
         self.write(status, None).map(drop)
+    }
+
+    /// Says something of a job while this worker holds a partition, whose offset stays: refused where it was replaced meanwhile.
+    pub(super) fn say(
+        &mut self,
+        status: &JobStatus,
+        reader: &Reader,
+        (partition, next): (&Partition, i64),
+    ) -> Result<(), Unwritten> {
+        self.write(status, Some((reader, partition, next))).map(drop)
     }
 
     /// Claims a record, whose offset stays: refused where this worker was replaced meanwhile.
@@ -124,13 +137,12 @@ impl Desk {
         }))
     }
 
-    /// Writes a record at the tail of some partition, another than `not_in` where there is one, and waits until it lies there. No
-    /// transaction: the end of one would read as lag for ever. Who dies behind it leaves two records of one attempt, and
-    /// whoever comes to the second passes it over.
-    pub(super) fn put(&self, job: &Job, not_in: i32) -> Result<(), Unwritten> {
+    /// Writes a record at the tail of the partition with the least to do, another than `not_in` where there is one, and waits
+    /// until it lies there. No transaction: the end of one would read as lag for ever. Who dies behind it leaves two records
+    /// of one attempt, and whoever comes to the second passes it over.
+    pub(super) fn put(&mut self, job: &Job, not_in: i32) -> Result<(), Unwritten> {
         let payload = serde_json::to_vec(job)?;
-        let others = (self.partitions - 1).max(1);
-        let partition = (not_in + 1 + rand::rng().random_range(0..others)).rem_euclid(self.partitions.max(1));
+        let partition = self.places.choose(not_in);
         let (told, heard) = std::sync::mpsc::channel();
         let deadline = Instant::now() + ARRIVAL;
         let mut on_delivery: sightline_service::kafka::OnDelivery = Box::new(move |outcome| {

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use sightline_schema::{ErrorCode, Job, JobState, JobStatus, StatusError, Timestamp};
+use sightline_schema::{ErrorCode, Job, JobState, JobStatus, StatusError, Timestamp, without_queries};
 use sightline_service::kafka::{KafkaFault, Partition};
 
 use super::active::Active;
@@ -147,7 +147,7 @@ impl Worker {
     ) -> Result<(), Unwritten> {
         let code = ErrorCode::SettingsInvalid;
         tracing::error!(job = %job.id, code = code.as_str(), "failed for good: {why}");
-        let message = format!("{why}. {}", code.advice());
+        let message = format!("{why}. {}", code.recording_advice());
         let status =
             JobStatus { error: Some(StatusError { code, message }), ..self.status(job, JobState::Failed) };
         self.desk.settle(&status, &self.reader, (partition, offset))?;
@@ -167,7 +167,7 @@ impl Worker {
         let status = self.status(&job, JobState::Claimed);
         let place = self.desk.claim(&status, &self.reader, (partition, offset))?;
         let epoch = u64::try_from(place.offset).unwrap_or(0) + self.book.base(place.partition);
-        tracing::info!(job = %job.id, epoch, attempt = job.attempt, uri = job.uri, "claimed");
+        tracing::info!(job = %job.id, epoch, attempt = job.attempt, uri = %without_queries(&job.uri), "claimed");
         let reach = self.options.reach.clone();
         let attempt = Attempt::begin(&self.runner, &job, ready, epoch, reach)
             .map_err(|error| Unwritten::Kafka(KafkaFault::no_thread(&error)))?;

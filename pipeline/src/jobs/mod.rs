@@ -12,6 +12,7 @@ mod desk;
 mod heads;
 mod metrics;
 mod pace;
+mod places;
 mod queue;
 mod receive;
 

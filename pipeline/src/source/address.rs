@@ -1,9 +1,10 @@
 //! Where a stream is read from, with the password kept apart.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
-use sightline_schema::{InlineCredentials, split_credentials};
+use sightline_schema::{InlineCredentials, split_credentials, without_queries};
 use url::Url;
 
 /// How an address is opened.
@@ -13,6 +14,8 @@ pub enum Kind {
     Rtsp,
     /// `http://`, `https://`: a file or a playlist on a server.
     Http,
+    /// `http://`, `https://`: a file and nothing else, read by ranges.
+    WebFile,
     /// `s3://`, `gs://`, `az://`: an object, read by ranges.
     Object,
     /// A local file.
@@ -41,6 +44,8 @@ pub struct Address {
     uri: String,
     shown: String,
     credentials: Option<InlineCredentials>,
+    /// What its name stood for when that was looked at.
+    stands_for: Vec<IpAddr>,
 }
 
 impl Address {
@@ -50,7 +55,13 @@ impl Address {
         let Some((scheme, rest)) = clean.split_once("://") else {
             let uri = Url::from_file_path(absolute(Path::new(&clean)))
                 .map_err(|()| AddressError::NotAnAddress(clean.clone()))?;
-            return Ok(Self { kind: Kind::File, uri: uri.into(), shown: clean, credentials: None });
+            return Ok(Self {
+                kind: Kind::File,
+                uri: uri.into(),
+                shown: clean,
+                credentials: None,
+                stands_for: Vec::new(),
+            });
         };
         let kind = match scheme.to_ascii_lowercase().as_str() {
             "rtsp" | "rtsps" => Kind::Rtsp,
@@ -68,7 +79,9 @@ impl Address {
         if rest.is_empty() {
             return Err(AddressError::NotAnAddress(clean));
         }
-        Ok(Self { kind, uri: clean.clone(), shown: clean, credentials })
+        // A link may be signed in its query.
+        let shown = without_queries(&clean).into_owned();
+        Ok(Self { kind, uri: clean, shown, credentials, stands_for: Vec::new() })
     }
 
     #[must_use]
@@ -83,6 +96,24 @@ impl Address {
     #[must_use]
     pub fn at(&self, uri: String) -> Self {
         Self { uri, ..self.clone() }
+    }
+
+    /// A recording: what a web server gives is a file, and no stream or playlist.
+    #[must_use]
+    pub fn of_recording(self) -> Self {
+        let kind = if self.kind == Kind::Http { Kind::WebFile } else { self.kind };
+        Self { kind, ..self }
+    }
+
+    /// The same, to be connected to at these addresses alone, where its kind can be.
+    #[must_use]
+    pub fn standing_for(self, stands_for: Vec<IpAddr>) -> Self {
+        Self { stands_for, ..self }
+    }
+
+    /// What its name stood for when that was looked at; empty where it was not.
+    pub fn stands_for(&self) -> &[IpAddr] {
+        &self.stands_for
     }
 
     pub fn kind(&self) -> Kind {
@@ -137,6 +168,14 @@ mod tests {
         assert_eq!(address.uri(), "rtsp://10.0.0.5/stream");
         assert!(!format!("{address} {address:?}").contains("s3cret"));
         assert_eq!(address.credentials().unwrap().password, "s3cret");
+    }
+
+    #[test]
+    fn what_a_link_is_signed_with_is_opened_and_not_shown() {
+        let address = Address::parse("https://host/a.mp4?X-Amz-Signature=s3cret").unwrap();
+        assert_eq!(address.uri(), "https://host/a.mp4?X-Amz-Signature=s3cret");
+        assert_eq!(format!("{address} {address:?}"), "https://host/a.mp4?*** https://host/a.mp4?***");
+        assert_eq!(address.of_recording().kind(), Kind::WebFile);
     }
 
     #[test]

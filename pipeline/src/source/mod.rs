@@ -5,7 +5,7 @@ pub mod container;
 pub mod gst;
 pub mod picture;
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use sightline_schema::{Skipped, Timestamp, VideoFacts};
 
@@ -20,6 +20,10 @@ pub struct SourceFrame {
     pub pts_us: Option<i64>,
     /// The wall time of the capture by the camera's clock, where it reports it.
     pub camera_time: Option<Timestamp>,
+    /// From the access unit at the decoder's door to its frame; `None` where there is no decoder, or no pts.
+    pub decode_time: Option<Duration>,
+    /// When it came to the decoder's door, where frames are traced.
+    pub arrived: Option<SystemTime>,
     pub seq: u64,
     /// Access units that arrived since the previous frame and gave none.
     pub skipped: Skipped,

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use sightline_schema::Timestamp;
+use sightline_service::trace::{Context, Known, Seed};
 
 use super::record::{FrameAt, Header, Kind, Last};
 
@@ -130,6 +131,27 @@ pub(super) struct Outgoing {
     pub(super) payload: Arc<[u8]>,
     /// From an earlier process.
     pub(super) replayed: bool,
+    pub(super) traced: Option<Traced>,
+}
+
+/// Of a sampled frame's record: under what it travels. It follows from what lies in the spool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Traced {
+    /// The span from its acceptance to its acknowledgement.
+    pub(super) context: Context,
+    pub(super) accepted_at: Timestamp,
+    pub(super) epoch: u64,
+    pub(super) seq: u64,
+}
+
+impl Traced {
+    /// `None` of what is not a sampled frame, or stands in its place.
+    pub(super) fn of(header: &Header) -> Option<Self> {
+        let frame = header.frame.filter(|frame| frame.sampled && header.kind == Kind::Frame)?;
+        let trace = Seed::new(&header.camera, header.epoch).trace(frame.seq);
+        let context = Context { trace, span: trace.span(Known::Publish) };
+        Some(Self { context, accepted_at: header.accepted_at, epoch: header.epoch, seq: frame.seq })
+    }
 }
 
 /// Why Kafka did not take a record.

@@ -15,7 +15,7 @@ fn header(number: u64) -> Header {
         kind: Kind::Frame,
         camera: if number.is_multiple_of(2) { "even".into() } else { "odd".into() },
         epoch: 7,
-        frame: Some(FrameAt { seq: number, skipped: 1, captured_at }),
+        frame: Some(FrameAt { seq: number, skipped: 1, captured_at, sampled: false }),
     }
 }
 

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use sightline_schema::{GapAfter, Timestamp};
 use sightline_service::kafka::{KafkaFault, Producer};
+use sightline_service::trace::Tracer;
 
 use super::entry::{Given, Limits};
 use super::log::Log;
@@ -29,6 +30,8 @@ pub struct OutboxOptions {
     pub bytes: usize,
     pub records: usize,
     pub spool: Option<SpoolOptions>,
+    /// Where the way of sampled frames' records to Kafka is told.
+    pub tracer: Tracer,
 }
 
 /// The directory of the spool, and how many bytes may lie in it.
@@ -75,6 +78,7 @@ pub(super) struct Shared {
     pub(super) room: Condvar,
     pub(super) metrics: PipelineMetrics,
     pub(super) say: SayAgain,
+    pub(super) tracer: Tracer,
 }
 
 pub(super) struct State {
@@ -108,7 +112,7 @@ impl State {
 impl Outbox {
     /// Takes the directory of the spool, and finds what an earlier process left there.
     pub fn open(options: &OutboxOptions, metrics: PipelineMetrics) -> Result<Self, SpoolError> {
-        let OutboxOptions { bytes, records, spool } = options;
+        let OutboxOptions { bytes, records, spool, tracer } = options;
         let log = match spool {
             Some(spool) => Some(Log::open(&spool.folder, spool.max)?),
             None => None,
@@ -147,6 +151,7 @@ impl Outbox {
             room: Condvar::new(),
             metrics,
             say: SayAgain::default(),
+            tracer: tracer.clone(),
         });
         let outbox = Self { shared: shared.clone(), sender: Arc::default(), writer: Arc::default() };
         if shared.log.is_some() {

@@ -16,7 +16,7 @@ const DEADLINE: Duration = Duration::from_secs(60);
 const TOPIC: &str = "detections";
 
 fn give(outbox: &Outbox, seq: u64) -> bool {
-    let frame = FrameAt { seq, skipped: 0, captured_at: Timestamp::from_micros(seq as i64) };
+    let frame = FrameAt { seq, skipped: 0, captured_at: Timestamp::from_micros(seq as i64), sampled: false };
     let given = Given {
         kind: Kind::Frame,
         camera: if seq.is_multiple_of(2) { "even".into() } else { "odd".into() },
@@ -54,7 +54,7 @@ fn survives(error: RDKafkaRespErr, spooled: bool) {
     let bootstrap = cluster.bootstrap_servers();
     let settings = KafkaSettings::plain(&bootstrap);
     let spool = spooled.then(|| SpoolOptions { folder: folder.path().to_owned(), max: 64 << 20 });
-    let options = OutboxOptions { bytes: 64 << 20, records: 100_000, spool };
+    let options = OutboxOptions { bytes: 64 << 20, records: 100_000, spool, tracer: Tracer::default() };
     let outbox = Outbox::open(&options, PipelineMetrics::register(&mut Registry::default())).unwrap();
     let beside = Producer::new(&settings, 5).unwrap();
     outbox.start(TOPIC.to_owned(), Box::new(move || beside.gapless(&settings, 5))).unwrap();

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use sightline_schema::{Gap, GapReason, Timestamp};
 
 use super::continuity::{self, Continuity};
-use super::entry::{Due, Entry, Full, Given, Limits, Load, Outgoing, Place, Refusal, Reported, Step};
+use super::entry::{Due, Entry, Full, Given, Limits, Load, Outgoing, Place, Refusal, Reported, Step, Traced};
 use super::log::{Item, Log};
 use super::record::{FrameAt, Header, Kind};
 
@@ -205,6 +205,7 @@ impl Queue {
                 camera: entry.header.camera.clone(),
                 payload,
                 replayed: number < self.replayed_to,
+                traced: Traced::of(&entry.header),
             });
         }
     }

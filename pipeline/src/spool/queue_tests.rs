@@ -34,7 +34,8 @@ fn told(outgoing: &Outgoing) -> Told {
     let mut numbers = text.split_whitespace().map(|number| number.parse::<u64>().unwrap());
     match (numbers.next(), numbers.next(), numbers.next()) {
         (Some(epoch), Some(seq), Some(skipped)) => {
-            let at = FrameAt { seq, skipped, captured_at: Timestamp::from_micros(seq as i64) };
+            let at =
+                FrameAt { seq, skipped, captured_at: Timestamp::from_micros(seq as i64), sampled: false };
             Told::Frame { camera: outgoing.camera.to_string(), epoch, at }
         }
         _ => Told::Mark,
@@ -171,7 +172,8 @@ impl<'a> World<'a> {
         } else {
             format!("{} {seq} {owed}{}", camera.epoch, " ".repeat(size))
         };
-        let frame = FrameAt { seq, skipped: owed, captured_at: Timestamp::from_micros(seq as i64) };
+        let frame =
+            FrameAt { seq, skipped: owed, captured_at: Timestamp::from_micros(seq as i64), sampled: false };
         let given = Given {
             kind: if is_mark { Kind::Tick } else { Kind::Frame },
             camera: name.into(),

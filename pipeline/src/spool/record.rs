@@ -51,6 +51,8 @@ pub(crate) struct FrameAt {
     /// Σ skipped.
     pub(crate) skipped: u64,
     pub(crate) captured_at: Timestamp,
+    /// Its record says which trace it belongs to.
+    pub(crate) sampled: bool,
 }
 
 /// What is known of a record without its payload.
@@ -103,6 +105,10 @@ const ARRIVED: u8 = 2;
 const DIRECTORY: u8 = 3;
 const EVICTED: u8 = 4;
 
+/// Of a message that is of a frame.
+const FRAME: u8 = 1;
+const SAMPLED: u8 = 2;
+
 /// A message, or with no payload what is left of one that arrived.
 pub(super) fn encode(header: &Header, payload: Option<&[u8]>) -> Vec<u8> {
     framed(|body| {
@@ -111,7 +117,8 @@ pub(super) fn encode(header: &Header, payload: Option<&[u8]>) -> Vec<u8> {
         put(body, header.number);
         put(body, header.accepted_at.as_micros() as u64);
         put(body, header.epoch);
-        body.push(u8::from(header.frame.is_some()));
+        // A version that knows no samples reads whatever is not 0 as a frame.
+        body.push(header.frame.map_or(0, |frame| FRAME | if frame.sampled { SAMPLED } else { 0 }));
         if let Some(frame) = header.frame {
             put(body, frame.seq);
             put(body, frame.skipped);
@@ -175,10 +182,11 @@ pub(super) fn decode(body: &[u8]) -> Option<Stored> {
             let epoch = self::number(&mut rest)?;
             let frame = match byte(&mut rest)? {
                 0 => None,
-                _ => Some(FrameAt {
+                flags => Some(FrameAt {
                     seq: self::number(&mut rest)?,
                     skipped: self::number(&mut rest)?,
                     captured_at: time(&mut rest)?,
+                    sampled: flags & SAMPLED != 0,
                 }),
             };
             let camera = name(&mut rest)?;
@@ -252,8 +260,10 @@ mod tests {
 
     #[test]
     fn what_is_written_reads_back() {
-        let frame = FrameAt { seq: 90_211, skipped: 5, captured_at: Timestamp::from_micros(-7) };
-        for (kind, frame) in Kind::ALL.into_iter().zip([Some(frame), None, None, None, Some(frame)]) {
+        let captured_at = Timestamp::from_micros(-7);
+        let frame = FrameAt { seq: 90_211, skipped: 5, captured_at, sampled: false };
+        let sampled = FrameAt { sampled: true, ..frame };
+        for (kind, frame) in Kind::ALL.into_iter().zip([Some(frame), None, None, None, Some(sampled)]) {
             let header = Header {
                 number: COUNTED_BELOW - 1,
                 accepted_at: Timestamp::from_micros(1),

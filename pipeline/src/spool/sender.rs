@@ -1,14 +1,17 @@
 //! The outbox's thread that sends: by one client until it can't go on, and then by the next.
 
 use std::sync::{Arc, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
+use sightline_schema::HEADER_TRACEPARENT;
 use sightline_service::backoff::Backoff;
 use sightline_service::kafka::{Delivered, FaultKind, KafkaFault, OnDelivery, Producer, SendError};
+use sightline_service::trace::{Current, Entered, Known, Role, Span, Value};
 
-use super::entry::{Outgoing, Refusal, Step};
+use super::entry::{Outgoing, Refusal, Step, Traced};
 use super::log::Log;
 use super::outbox::{Connect, LOOK, Shared, State, lock, since};
+use crate::trace::time;
 
 /// How long a client whose own queue is full is left alone.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -155,7 +158,7 @@ impl Shared {
         let told = Outgoing { payload: Arc::default(), ..outgoing.clone() };
         let on_delivery: OnDelivery = Box::new(move |delivered: Result<Delivered, KafkaFault>| {
             shared.metrics.under_way(-1);
-            let outcome = delivered.map(|_| ()).map_err(|fault| {
+            let outcome = delivered.map_err(|fault| {
                 let refusal = match fault.kind {
                     FaultKind::TooLarge => Refusal::TooLarge,
                     FaultKind::InvalidRecord => Refusal::OfRecord,
@@ -165,17 +168,34 @@ impl Shared {
             });
             shared.report(&name, &told, outcome);
         });
-        let Outgoing { kind, camera, payload, .. } = outgoing;
-        producer.send(topic, camera, payload, kind.schema(), on_delivery).map_err(|refused| refused.error)
+        let Outgoing { kind, camera, payload, traced, .. } = outgoing;
+        let sent = match traced {
+            None => producer.send(topic, camera, payload, kind.schema(), on_delivery),
+            Some(traced) => {
+                let traceparent = traced.context.to_string();
+                let more = [(HEADER_TRACEPARENT, &*traceparent)];
+                producer.send_with(topic, camera, payload, (kind.schema(), &more[..]), on_delivery)
+            }
+        };
+        sent.map_err(|refused| refused.error)
     }
 
     /// A record arrived at a topic, or did not.
-    fn report(&self, topic: &str, outgoing: &Outgoing, outcome: Result<(), (Refusal, KafkaFault)>) {
+    fn report(&self, topic: &str, outgoing: &Outgoing, outcome: Result<Delivered, (Refusal, KafkaFault)>) {
+        let traced = outgoing.traced.as_ref();
+        let _entered = traced.map(|traced| enter(traced, &outgoing.camera));
         let mut state = self.state();
-        let told = outcome.as_ref().copied().map_err(|(refusal, _)| *refusal);
+        let told = outcome.as_ref().map(|_| ()).map_err(|(refusal, _)| *refusal);
         let reported = state.queue.reported(outgoing.place, told, Instant::now());
+        if let Some(traced) = traced {
+            match &outcome {
+                Ok(delivered) if reported.known => self.tell(topic, outgoing, traced, Ok(*delivered)),
+                Err((_, fault)) if reported.given_up => self.tell(topic, outgoing, traced, Err(fault)),
+                _ => {}
+            }
+        }
         match outcome {
-            Ok(()) => {
+            Ok(_) => {
                 state.arrives = true;
                 state.waiting = None;
                 self.metrics.acknowledged(topic, reported.captured_at.map(since));
@@ -202,6 +222,45 @@ impl Shared {
         self.to_send.notify_one();
         self.room.notify_all();
     }
+}
+
+impl Shared {
+    /// The way of a sampled frame's record, from its acceptance on.
+    fn tell(
+        &self,
+        topic: &str,
+        outgoing: &Outgoing,
+        traced: &Traced,
+        outcome: Result<Delivered, &KafkaFault>,
+    ) {
+        let mut attributes = vec![
+            ("messaging.system", Value::from("kafka")),
+            ("messaging.operation.type", "send".into()),
+            ("messaging.destination.name", topic.into()),
+            ("sightline.camera", (&*outgoing.camera).into()),
+            ("sightline.epoch", traced.epoch.into()),
+            ("sightline.seq", traced.seq.into()),
+            ("sightline.replayed", outgoing.replayed.into()),
+        ];
+        if let Ok(Delivered { partition, offset }) = outcome {
+            attributes.push(("messaging.destination.partition.id", partition.to_string().into()));
+            attributes.push(("messaging.kafka.offset", offset.into()));
+        }
+        self.tracer.tell(Span {
+            context: traced.context,
+            parent: Some(traced.context.trace.span(Known::Frame)),
+            name: "publish",
+            role: Role::Producer,
+            start: time(traced.accepted_at),
+            end: SystemTime::now(),
+            attributes,
+            error: outcome.err().map(ToString::to_string),
+        });
+    }
+}
+
+fn enter(traced: &Traced, camera: &Arc<str>) -> Entered {
+    Current { context: traced.context, camera: Arc::clone(camera) }.enter()
 }
 
 /// Another record may be taken.

@@ -180,7 +180,7 @@ pub(super) async fn r#move(app: &App, asked: Asked) -> Answer {
             return Err(Problem::invalid(vec![error]));
         }
     };
-    let wish = Wish::Move { id: asked.id, to };
+    let wish = Wish::Move { id: asked.id, to, from: wanted.from };
     match hand_in(app, wish, &asked.caller.name).await {
         Ok(done) => told(app, &done),
         Err(Refusal::Told(problem)) => Err(problem),

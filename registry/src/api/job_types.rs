@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sightline_schema::{JobCancel, JobSpec, JobState, JobStatus, Timestamp};
 
+use crate::auth::{Caller, Role};
 use crate::jobs::Known;
 use crate::problem::FieldError;
 
@@ -97,8 +98,11 @@ pub enum AddOutcome {
 pub struct JobView {
     /// The newest that was said of it.
     pub status: JobStatus,
-    /// Results that lie in the store are of an attempt that is not whole: the next takes their place.
+    /// No attempt is whole: what was published of it, and what lies of it in the store, is not all of the recording.
     pub provisional: bool,
+    /// Which rows are meant.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub provisional_rows: Option<ProvisionalRows>,
     /// Seconds until it is done, at the speed that it had until now.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub left_s: Option<f64>,
@@ -108,17 +112,64 @@ pub struct JobView {
 }
 
 impl JobView {
-    /// `None`: it was never added.
-    pub(super) fn of(known: &Known) -> Option<Self> {
+    /// As this caller sees it: what a link may be signed with is for those who may add jobs. `None`: it was never added.
+    pub(super) fn of(known: &Known, caller: &Caller) -> Option<Self> {
         let mut status = JobStatus::clone(known.status.as_ref()?);
+        if caller.role < Role::Operator {
+            status = status.without_queries();
+        }
         // Of an attempt that was made, whatever the newest record says.
         status.epoch = status.epoch.or(known.epoch);
+        let provisional_rows = ProvisionalRows::of(&status).filter(|_| known.is_provisional());
         Some(Self {
             status,
             provisional: known.is_provisional(),
+            provisional_rows,
             left_s: known.left_s(),
             cancel: known.cancel.as_deref().cloned(),
         })
+    }
+}
+
+/// What stands of a job of which no attempt is whole: in every table, the rows of this job up to an epoch.
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+pub struct ProvisionalRows {
+    /// Of the newest attempt. Rows of a lower one are of attempts before it, and repeat what it found.
+    pub epoch: u64,
+    /// Results that the newest attempt had published when it was last heard of. Absent: it was not heard of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub results: Option<u64>,
+    /// How far into the recording they go, seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub to_s: Option<f64>,
+    /// Nobody works at it any more: they stay until a retry is done.
+    pub stay: bool,
+    /// The same as a sentence.
+    pub detail: String,
+}
+
+impl ProvisionalRows {
+    /// `None`: there was no attempt.
+    fn of(status: &JobStatus) -> Option<Self> {
+        let epoch = status.epoch?;
+        let stay = status.state.is_over();
+        let (results, to_s) =
+            (status.progress.map(|progress| progress.frames), status.progress.map(|progress| progress.at_s));
+        let what = match (results, status.progress.and_then(|progress| progress.of_s)) {
+            (None, _) => "what was published".to_owned(),
+            (Some(results), None) => format!("{results} results, to {:.1} s", to_s.unwrap_or_default()),
+            (Some(results), Some(of_s)) => {
+                format!("{results} results, to {:.1} s of {of_s:.1} s", to_s.unwrap_or_default())
+            }
+        };
+        let until = match stay {
+            true => "they stand until a retry is done",
+            false => "the next attempt that is whole takes their place",
+        };
+        let detail = format!(
+            "{what}, of an unfinished attempt (epoch {epoch}), and those of attempts before it, under lower epochs; {until}"
+        );
+        Some(Self { epoch, results, to_s, stay, detail })
     }
 }
 

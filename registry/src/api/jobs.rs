@@ -7,6 +7,7 @@ use sightline_schema::{JobState, JobStatus};
 use super::job_types::{JobPage, JobView};
 use super::query::Query;
 use super::{Answer, App, Asked, body, json};
+use crate::auth::Caller;
 use crate::jobs::{Known, Wish};
 use crate::problem::Problem;
 
@@ -76,7 +77,7 @@ pub(super) fn list(app: &App, asked: &Asked) -> Answer {
                 page.next =
                     page.next.or_else(|| page.items.last().map(|last: &JobView| last.status.job.clone()));
             } else {
-                page.items.extend(JobView::of(known));
+                page.items.extend(JobView::of(known, &asked.caller));
             }
         }
         page
@@ -87,7 +88,7 @@ pub(super) fn list(app: &App, asked: &Asked) -> Answer {
 pub(super) fn get(app: &App, asked: &Asked) -> Answer {
     app.parts.jobs.desk()?;
     asked.query.only(&[])?;
-    let found = app.parts.jobs.view.read(|state| state.jobs.get(&asked.id).and_then(JobView::of));
+    let found = app.parts.jobs.view.read(|state| JobView::of(state.jobs.get(&asked.id)?, &asked.caller));
     json(StatusCode::OK, &found.ok_or_else(|| Problem::no_job(&asked.id))?)
 }
 
@@ -102,19 +103,21 @@ pub(super) async fn retry(app: &App, asked: Asked) -> Answer {
 async fn change(app: &App, asked: Asked, wish: impl FnOnce(String) -> Wish) -> Answer {
     asked.query.only(&[])?;
     body::discard(asked.body).await;
-    let answered = app.parts.jobs.desk()?.hand_in(wish(asked.id), &asked.caller.name);
+    let caller = asked.caller;
+    let answered = app.parts.jobs.desk()?.hand_in(wish(asked.id), &caller.name);
     let done = answered
         .await
         .map_err(|_| Problem::unavailable("the registry is stopping; look, and try again"))??;
-    told(app, &done.known, done.followed)
+    told(app, &caller, &done.known, done.followed)
 }
 
 /// What a change is answered with: the job as it is now.
-fn told(app: &App, decided: &Known, followed: bool) -> Answer {
+fn told(app: &App, caller: &Caller, decided: &Known, followed: bool) -> Answer {
     let id = decided.status.as_ref().map(|status| status.job.clone()).unwrap_or_default();
     // A worker may have said more meanwhile.
-    let viewed = app.parts.jobs.view.read(|state| state.jobs.get(&id).and_then(JobView::of));
-    let view = if followed { viewed.or_else(|| JobView::of(decided)) } else { JobView::of(decided) };
+    let viewed = app.parts.jobs.view.read(|state| JobView::of(state.jobs.get(&id)?, caller));
+    let view =
+        if followed { viewed.or_else(|| JobView::of(decided, caller)) } else { JobView::of(decided, caller) };
     let status = if followed { StatusCode::OK } else { StatusCode::ACCEPTED };
     let mut response = json(status, &view.ok_or_else(|| Problem::no_job(&id))?)?;
     if !followed && let Ok(location) = HeaderValue::from_str(&format!("/v1/jobs/{id}")) {

@@ -29,14 +29,16 @@ pub(super) fn watch(app: &App, asked: &Asked) -> Answer {
     app.parts.jobs.view.read(|state| {
         let open = |state: JobState| state.is_in_work() || state == JobState::Waiting;
         let shown = state.all().filter(|(_, _, status)| open(status.state) && filter.fits(status));
-        first.extend(shown.filter_map(|(_, known, _)| Some(event("job", &JobView::of(known)?))));
+        first.extend(
+            shown.filter_map(|(_, known, _)| Some(event("job", &JobView::of(known, &asked.caller)?))),
+        );
     });
     first.push(event("ready", &serde_json::json!({})));
     let later = {
-        let (app, filter) = (app.clone(), filter.clone());
+        let (app, filter, caller) = (app.clone(), filter.clone(), asked.caller.clone());
         changes.filter_map(move |change| match change {
             Ok(id) => {
-                let view = app.parts.jobs.view.read(|state| state.jobs.get(&id).and_then(JobView::of));
+                let view = app.parts.jobs.view.read(|state| JobView::of(state.jobs.get(&id)?, &caller));
                 view.filter(|view| filter.fits(&view.status)).map(|view| event("job", &view))
             }
             Err(BroadcastStreamRecvError::Lagged(missed)) => {
@@ -44,12 +46,12 @@ pub(super) fn watch(app: &App, asked: &Asked) -> Answer {
             }
         })
     };
-    // Whoever may not ask any more is not told any more.
+    // Whoever may not ask any more, or may see less by now, is not told any more.
     let authorization =
         asked.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()).map(str::to_owned);
-    let looking = app.clone();
+    let (looking, role) = (app.clone(), asked.caller.role);
     let looks = IntervalStream::new(interval_at(Instant::now().into(), LOOK)).map(move |_| {
-        looking.parts.auth.caller(authorization.as_deref())?;
+        looking.parts.auth.caller(authorization.as_deref()).filter(|now| now.role >= role)?;
         let now = self::summary(&looking, &filter);
         let news = (now != summary).then(|| event("summary", &now));
         summary = now;

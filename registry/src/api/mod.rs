@@ -9,6 +9,8 @@ use axum::http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE};
 use axum::http::{HeaderMap, HeaderValue, Request, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use sightline_schema::HEADER_TRACEPARENT;
+use sightline_service::trace::{Context, OpenSpan, Role as TraceRole, Tracer};
 use sightline_service::uri_policy::UriPolicy;
 
 use crate::auth::{Auth, Caller};
@@ -33,7 +35,7 @@ mod jobs;
 mod jobs_watch;
 pub mod openapi;
 mod parameters;
-mod pods;
+pub(crate) mod pods;
 mod probe;
 pub(crate) mod query;
 pub mod routes;
@@ -57,6 +59,7 @@ pub(crate) struct Parts {
     pub(crate) probes: Probes,
     pub(crate) events: Events,
     pub(crate) jobs: Arc<Jobs>,
+    pub(crate) tracer: Tracer,
     /// Set once everything that lies in the topics was read.
     pub(crate) work: OnceLock<Working>,
 }
@@ -99,6 +102,7 @@ pub(crate) async fn answer(State(app): State<App>, request: Request<Body>) -> Re
         Err(_) => ("other", "other"),
     };
     let metrics = app.parts.metrics.clone();
+    let span = request_span(&app.parts.tracer, &parts.headers);
     let answered = match found {
         Ok(found) => serve(app, found, &parts, body).await,
         Err(not_found) => {
@@ -110,8 +114,26 @@ pub(crate) async fn answer(State(app): State<App>, request: Request<Body>) -> Re
         }
     };
     let response = answered.unwrap_or_else(Problem::into_response);
-    metrics.requested(route, method, response.status().as_u16(), begun);
+    let status = response.status();
+    metrics.requested(route, method, status.as_u16(), begun);
+    if let Some(span) = span {
+        span.set("http.request.method", method);
+        span.set("http.route", route);
+        span.set("http.response.status_code", i64::from(status.as_u16()));
+        if status.is_server_error() {
+            span.fail(status.canonical_reason().unwrap_or("server error"));
+        }
+    }
     with_common_headers(response)
+}
+
+/// From a request's head to its answer's: its sender says whether it is traced, or else the share.
+fn request_span(tracer: &Tracer, headers: &HeaderMap) -> Option<OpenSpan> {
+    let traceparent = headers.get(HEADER_TRACEPARENT).and_then(|value| value.to_str().ok());
+    match traceparent {
+        Some(traceparent) => tracer.adopt(Context::parse(traceparent)?, "request", TraceRole::Server),
+        None => tracer.start("request", TraceRole::Server),
+    }
 }
 
 async fn serve(app: App, found: Found<'_>, parts: &axum::http::request::Parts, body: Body) -> Answer {

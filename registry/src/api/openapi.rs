@@ -164,7 +164,9 @@ fn more(operation: Operation) -> &'static str {
             " A JSON merge patch (RFC 7396). New `credentials` take the place of the old; `source` stands for all \
              `streams`."
         }
-        Operation::MoveCamera => " Writes a placement and leaves the settings as they are.",
+        Operation::MoveCamera => {
+            " Writes a placement and leaves the settings as they are; with `from` only if it is in that pool."
+        }
         Operation::WatchCameras => {
             " Events: `status`, `camera`, `deleted`, `ready` behind what is at first, `lost` for a reader too slow."
         }
@@ -306,6 +308,7 @@ fn refusals(route: &Route) -> Vec<(&'static str, &'static str)> {
             list.push(("409", "There is such a camera already (`If-None-Match: *`)."));
             list.push(("412", "The camera has another generation."));
         }
+        Operation::MoveCamera => list.push(("412", "The camera is not in the pool `from`.")),
         Operation::ListEvents => list.push(("404", "This registry has no database.")),
         Operation::WatchEvents => list.push(("429", "Too many watch at the moment.")),
         Operation::ProbeCamera => {

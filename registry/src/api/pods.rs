@@ -35,7 +35,8 @@ pub(super) fn scaling(app: &App, asked: &Asked) -> Answer {
     json(StatusCode::OK, &app.view().read(|state| of_pool(state, &pool, Instant::now())))
 }
 
-fn of_pool(state: &State, pool: &str, now: Instant) -> Scaling {
+/// How many pods a pool wants.
+pub(crate) fn of_pool(state: &State, pool: &str, now: Instant) -> Scaling {
     let of_pool = state.registered().filter(|(_, known)| known.pool() == Some(pool));
     let wanted_fps: f64 = of_pool.map(|(_, known)| known.wanted_fps()).sum();
     let capacities: Vec<f64> = state

@@ -49,6 +49,9 @@ pub struct MoveRequest {
     /// To this pod, which lives.
     #[serde(default)]
     pub pod: Option<String>,
+    /// Only if it is in this pool now: else `412`, and it stays.
+    #[serde(default)]
+    pub from: Option<String>,
 }
 
 #[derive(Clone, Debug, Deserialize, JsonSchema)]

@@ -1,14 +1,17 @@
 //! A row of `events` as the event that it was made of.
 
 use serde::Deserialize;
-use sightline_schema::{BestSight, Box2d, Direction, ErrorCode, Event, EventType, Point, Timestamp};
+use sightline_schema::{
+    BestSight, Box2d, Direction, ErrorCode, Event, EventType, ModelRef, Point, Timestamp,
+};
 use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 
-/// Columns by their place, for [`event`].
+/// Columns by their place, for [`event`]. The model's by way of the row's JSON: a database that no newer `consume store` has
+/// brought up to date yet lacks them.
 pub(super) const SELECT: &str = "SELECT id, (extract(epoch FROM at) * 1000000)::bigint, type, camera, epoch, seq, generation, \
     track_key, class_id, label, confidence, line, direction, zone, duration_s, appeared, vanished, x_min, y_min, x_max, \
-    y_max, labels::text, more::text FROM events";
+    y_max, labels::text, more::text, to_jsonb(events) ->> 'model', to_jsonb(events) ->> 'model_sha256' FROM events";
 
 /// What of an event has no column.
 #[derive(Default, Deserialize)]
@@ -31,6 +34,10 @@ pub(super) fn event(row: &PgRow) -> Result<Event, sqlx::Error> {
     let more: More = match row.try_get::<Option<&str>, _>(22)? {
         Some(text) => json("more", text)?,
         None => More::default(),
+    };
+    let model = match (row.try_get(23)?, row.try_get(24)?) {
+        (Some(name), Some(sha256)) => Some(ModelRef { name, sha256 }),
+        _ => None,
     };
     Ok(Event {
         id: row.try_get(0)?,
@@ -57,6 +64,7 @@ pub(super) fn event(row: &PgRow) -> Result<Event, sqlx::Error> {
         appeared: row.try_get(15)?,
         vanished: row.try_get(16)?,
         box2d,
+        model,
         labels: json("labels", row.try_get(21)?)?,
         first_seen: more.first_seen,
         last_seen: more.last_seen,

@@ -66,6 +66,8 @@ pub(super) struct Clerk {
     pub(super) topics: Topics,
     pub(super) view: JobsView,
     pub(super) metrics: Metrics,
+    /// Jobs that are over are forgotten after this; `None`: never.
+    pub(super) keep: Option<Duration>,
     pub(super) shutdown: Shutdown,
 }
 

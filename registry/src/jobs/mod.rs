@@ -3,8 +3,8 @@
 
 mod desk;
 mod expand;
+mod keep;
 mod queue;
-mod spread;
 mod start;
 mod state;
 mod view;
@@ -70,18 +70,25 @@ impl Jobs {
     }
 
     /// Takes over from whoever wrote before, reads everything, and works until `shutdown`, or until another registry takes
-    /// over.
+    /// over. What is over is forgotten after `keep`.
     pub(crate) fn start(
         self: &Arc<Self>,
         settings: KafkaSettings,
         topics: Topics,
         metrics: Metrics,
+        keep: Option<Duration>,
         shutdown: Shutdown,
     ) -> std::io::Result<JoinHandle<Result<(), TakenOver>>> {
         let jobs = self.clone();
         let work = move || {
-            let clerk =
-                Clerk { settings, topics, view: jobs.view.clone(), metrics, shutdown: shutdown.clone() };
+            let clerk = Clerk {
+                settings,
+                topics,
+                view: jobs.view.clone(),
+                metrics,
+                keep,
+                shutdown: shutdown.clone(),
+            };
             let outcome = jobs.work(clerk);
             shutdown.set(Cause::Finished);
             outcome

@@ -8,10 +8,8 @@ use std::time::{Duration, Instant};
 use rand::RngExt as _;
 use sightline_schema::{Job, JobStatus, Topics};
 use sightline_service::kafka::{
-    KafkaFault, KafkaSettings, LOW_LATENCY_LINGER_MS, Lag, Producer, SendError, read_partitions,
+    KafkaFault, KafkaSettings, LOW_LATENCY_LINGER_MS, Lag, Producer, SendError, Spread, read_partitions,
 };
-
-use super::spread::Spread;
 
 /// One question to Kafka.
 const ANSWER: Duration = Duration::from_secs(5);
@@ -115,7 +113,7 @@ impl Queue {
         let ids: Vec<_> =
             self.waiting.values().filter(|job| job.pool == pool).map(|job| job.id.clone()).collect();
         for id in ids {
-            let Some(partition) = spread.next() else {
+            let Some(partition) = spread.place() else {
                 return Err(KafkaFault::unknown_topic(&topic));
             };
             let Some(job) = self.waiting.remove(&id) else { continue };

@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, Instant, SystemTime};
 
-use sightline_schema::{JobCancel, Timestamp};
+use sightline_schema::{JobCancel, JobStatus, Message as _, Timestamp};
 use sightline_service::kafka::{Delivered, KafkaFault, Write, WriteError, Writer};
 
 use super::desk::{Clerk, Done, Handed, Waiting, stopping};
+use super::keep::{Due, due};
 use super::queue::Queue;
 use super::state::Known;
 use super::view::Follower;
@@ -22,6 +23,8 @@ const BATCH: usize = 500;
 const FOLLOW: Duration = Duration::from_secs(5);
 /// Whether somebody else took over is asked this often while there is nothing to write.
 const CHECK: Duration = Duration::from_secs(10);
+/// What nobody asks for any more is looked for this often.
+const FORGET: Duration = Duration::from_secs(60);
 
 pub(super) struct Work {
     clerk: Clerk,
@@ -32,6 +35,8 @@ pub(super) struct Work {
     /// What was written and is not in the view yet, and where it lies.
     above: BTreeMap<String, Known>,
     behind: Vec<Delivered>,
+    /// When it was last looked for what is to be forgotten.
+    forgot: Option<Instant>,
 }
 
 /// A wish whose decision waits to be written.
@@ -44,7 +49,8 @@ impl Work {
     /// `partitions` are those of `job-status`.
     pub(super) fn new(clerk: Clerk, writer: Writer, partitions: u32) -> Self {
         let queue = Queue::new(clerk.settings.clone(), clerk.topics.clone());
-        Self { clerk, writer: Some(writer), partitions, queue, above: BTreeMap::new(), behind: Vec::new() }
+        let (above, behind) = (BTreeMap::new(), Vec::new());
+        Self { clerk, writer: Some(writer), partitions, queue, above, behind, forgot: None }
     }
 
     /// Works until the process ends, or somebody else took over.
@@ -64,6 +70,7 @@ impl Work {
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return Ok(()),
             }
+            self.forget()?;
             self.queue.go_on();
             self.clerk.metrics.jobs_unqueued.set(i64::try_from(self.queue.left()).unwrap_or(i64::MAX));
         }
@@ -82,6 +89,65 @@ impl Work {
             Ok(()) => {}
         }
         Ok(())
+    }
+
+    /// Jobs that were over long ago: their statuses end in tombstones, and so do their cancels.
+    fn forget(&mut self) -> Result<(), TakenOver> {
+        let Some(keep) = self.clerk.keep else { return Ok(()) };
+        if self.forgot.is_some_and(|at| at.elapsed() < FORGET) || self.ready().is_err() {
+            return Ok(());
+        }
+        self.forgot = Some(Instant::now());
+        let now = Timestamp::from_system_time(SystemTime::now());
+        let due = self.clerk.view.read(|state| due(state, &self.above, now, keep, BATCH));
+        let records: Vec<_> = due.iter().flat_map(|due| self.tombstones(due)).collect();
+        let Some(writer) = self.writer.as_mut().filter(|_| !records.is_empty()) else { return Ok(()) };
+        match writer.write(&records, None) {
+            Ok(delivered) => {
+                // Whoever adds one of them again adds a new one, whether the view is there yet or not.
+                self.above.extend(due.iter().map(|due| (due.job.clone(), Known::default())));
+                self.behind.extend(delivered);
+                self.follow();
+                tracing::info!(jobs = due.len(), "jobs that were over long ago are forgotten");
+                if due.len() == BATCH {
+                    self.forgot = None;
+                }
+            }
+            Err(WriteError::Fenced(fault)) => return Err(TakenOver(fault)),
+            Err(WriteError::Refused(fault)) => {
+                tracing::warn!("jobs that were over long ago are not forgotten yet: {fault}");
+            }
+            Err(WriteError::Unknown(fault)) => {
+                tracing::debug!("the writer of jobs is made anew: {fault}");
+                self.writer = None;
+            }
+        }
+        Ok(())
+    }
+
+    fn tombstones(&self, Due { job, has_status, has_cancel }: &Due) -> Vec<Write> {
+        let topic = self.clerk.topics.job_status();
+        // A status before its cancel: between the two, one that was cancelled is not to be taken again.
+        let status = has_status.then(|| Write::tombstone(topic.clone(), job.clone(), JobStatus::SCHEMA));
+        let cancel = has_cancel.then(|| self.cancel_tombstone(job));
+        status.into_iter().chain(cancel).collect()
+    }
+
+    /// On the partition of the job, whatever its key hashes to.
+    fn cancel_tombstone(&self, job: &str) -> Write {
+        let key = JobCancel::key_of(job);
+        let partition = Some(JobCancel::partition_of(job, self.partitions));
+        Write { partition, ..Write::tombstone(self.clerk.topics.job_status(), key, JobCancel::SCHEMA) }
+    }
+
+    /// Until the view shows what was written; `false` when that takes too long.
+    fn follow(&mut self) -> bool {
+        let followed = self.clerk.view.wait_for(&self.behind, FOLLOW);
+        if followed {
+            self.above.clear();
+            self.behind.clear();
+        }
+        followed
     }
 
     fn work(&mut self, handed: Vec<Handed>) -> Result<(), TakenOver> {
@@ -143,11 +209,7 @@ impl Work {
                 let lie = records.iter().zip(delivered).filter(|(record, _)| record.topic == statuses);
                 self.behind.extend(lie.map(|(_, lies)| lies));
                 self.queue(&changes);
-                let followed = self.clerk.view.wait_for(&self.behind, FOLLOW);
-                if followed {
-                    self.above.clear();
-                    self.behind.clear();
-                }
+                let followed = self.follow();
                 self.done(changes, followed);
                 Ok(())
             }
@@ -229,7 +291,7 @@ impl Work {
             if let Some(cancel) = &decision.cancel {
                 let write = match cancel {
                     Some(cancel) => Write::of(topics.job_status(), &**cancel)?,
-                    None => Write::tombstone(topics.job_status(), JobCancel::key_of(&id), "job-cancel/1"),
+                    None => self.cancel_tombstone(&id),
                 };
                 let partition = Some(JobCancel::partition_of(&id, self.partitions));
                 records.push(Write { partition, ..write });

@@ -165,3 +165,26 @@ fn uris_in_a_text_lose_their_passwords() {
         assert!(matches!(redact_uris(text), Cow::Borrowed(same) if same == text));
     }
 }
+
+#[test]
+fn the_query_of_a_link_is_not_shown() {
+    let cases = [
+        ("https://host/a.mp4?X-Amz-Signature=s3cret&a=b", "https://host/a.mp4?***"),
+        ("HTTP://host/a.mp4?s3cret: its server", "HTTP://host/a.mp4?***: its server"),
+        (
+            "cannot read https://host/a?s3cret; see (https://host/b#s3cret).",
+            "cannot read https://host/a?***; see (https://host/b#***).",
+        ),
+        ("größe https://host?s3cret", "größe https://host?***"),
+        ("\"https://host/a?s3cret\" and https://host/b", "\"https://host/a?***\" and https://host/b"),
+        ("https://host/a?", "https://host/a?***"),
+    ];
+    for (text, shown) in cases {
+        assert_eq!(without_queries(text), shown);
+        assert_eq!(without_queries(shown), shown, "twice is once");
+    }
+    for text in ["s3://a/b?c", "rtsp://host/a?b", "what? https://host/a", "file:///a?b#c", "://", "xhttp", ""]
+    {
+        assert!(matches!(without_queries(text), Cow::Borrowed(same) if same == text), "{text}");
+    }
+}

@@ -3,8 +3,8 @@
 use serde_json::{Map, Value, json};
 use sightline_schema::{
     Audit, Base, CONTENT_TYPE_JSON, Camera, Checkpoint, DEFAULT_PREFIX, Event, FrameResult, Gap,
-    HEADER_CONTENT_TYPE, HEADER_SCHEMA, Job, JobCancel, JobStatus, Message, Placement, Pod, SpecRecord,
-    Status, StreamRecord, Tick, Topics,
+    HEADER_CONTENT_TYPE, HEADER_SCHEMA, HEADER_TRACEPARENT, Job, JobCancel, JobStatus, Message, Placement,
+    Pod, SpecRecord, Status, StreamRecord, Tick, Topics,
 };
 
 use crate::{check, docs_folder, file_name};
@@ -129,7 +129,7 @@ fn channel(address: &str, description: &str, schemas: &[&str]) -> Value {
 }
 
 fn message<T: Message>(summary: &str) -> (String, Value) {
-    let value = json!({
+    let mut value = json!({
         "name": T::SCHEMA,
         "summary": summary,
         "contentType": CONTENT_TYPE_JSON,
@@ -147,5 +147,10 @@ fn message<T: Message>(summary: &str) -> (String, Value) {
         },
         "bindings": {"kafka": {"key": {"type": "string", "description": "The camera's id."}}}
     });
+    if [FrameResult::SCHEMA, Event::SCHEMA].contains(&T::SCHEMA) {
+        let traceparent =
+            json!({"type": "string", "description": "W3C Trace Context, where the frame is sampled."});
+        value["headers"]["properties"][HEADER_TRACEPARENT] = traceparent;
+    }
     (component(T::SCHEMA), value)
 }

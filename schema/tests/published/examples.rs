@@ -6,7 +6,7 @@ use sightline_schema::{
     Anchor, Audit, AuditAction, Base, BestSight, Box2d, Camera, CameraState, Checkpoint, Clock, Credentials,
     DetectSettings, DetectionRecord, Direction, ErrorCode, Event, EventType, FrameResult, Gap, GapAfter,
     GapBefore, GapReason, Job, JobCancel, JobProgress, JobSpec, JobState, JobStatus, LastResult, Line, Mask,
-    ModelFacts, Placement, Pod, Point, Role, Sampling, Skipped, SpecRecord, Status, StatusError,
+    ModelFacts, ModelRef, Placement, Pod, Point, Role, Sampling, Skipped, SpecRecord, Status, StatusError,
     StreamRecord, StreamSpec, StreamState, Tick, Timestamp, TrackRef, TrackState, VideoFacts, Zone,
 };
 
@@ -263,6 +263,7 @@ pub(crate) fn event() -> Event {
         path: Vec::new(),
         best: None,
         error: None,
+        model: Some(ModelRef { name: "yolo26n".into(), sha256: "9f".repeat(32) }),
         labels: BTreeMap::from([("site".to_owned(), "hq".to_owned())]),
         snapshot: None,
     }

@@ -172,6 +172,15 @@ fn the_document_says_what_to_do_about_each_error() {
 }
 
 #[test]
+fn the_document_of_recordings_says_what_to_do_about_each_error() {
+    let text = fs::read_to_string(docs_folder().join("ARCHIVE.md")).unwrap();
+    let rows: Vec<_> = text.lines().filter(|line| line.starts_with("| `") && line.ends_with(". |")).collect();
+    let wanted: Vec<_> =
+        ErrorCode::ALL.iter().map(|code| format!("| `{code}` | {} |", code.recording_advice())).collect();
+    assert_eq!(rows, wanted, "the table of errors in docs/ARCHIVE.md");
+}
+
+#[test]
 fn the_document_of_cameras_explains_each_error_under_its_name() {
     let text = fs::read_to_string(docs_folder().join("CAMERAS.md")).unwrap();
     let explained: Vec<_> =

@@ -9,9 +9,10 @@ use serde::Deserialize;
 use sightline_schema::{Base, Topics};
 
 use super::config::{KafkaSettings, code_of};
+use super::ends::watermarks;
 use super::fault::{FaultKind, KafkaFault};
 use super::link::{Link, LinkContext};
-use super::tail::{Tail, watermarks};
+use super::tail::Tail;
 use super::transaction::{Write, WriteError, Writer};
 
 const LOOK: Duration = Duration::from_millis(50);

@@ -8,9 +8,10 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::Offset;
 
 use super::config::{KafkaSettings, code_of};
+use super::ends::watermarks;
 use super::fault::KafkaFault;
 use super::link::{Link, LinkContext};
-use super::tail::{Tailed, partitions_of, tailed, watermarks};
+use super::tail::{Tailed, partitions_of, tailed};
 
 /// Records taken at one go before the caller is heard again.
 const BATCH: usize = 1000;

@@ -7,9 +7,10 @@ use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::topic_partition_list::Offset;
 
 use super::config::{KafkaSettings, code_of};
+use super::ends::watermarks;
 use super::fault::KafkaFault;
 use super::link::{Link, LinkContext};
-use super::tail::{partitions_of, watermarks};
+use super::tail::partitions_of;
 
 /// Of one partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

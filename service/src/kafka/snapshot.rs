@@ -9,9 +9,10 @@ use rdkafka::error::KafkaError;
 use rdkafka::topic_partition_list::Offset;
 
 use super::config::{KafkaSettings, code_of};
+use super::ends::watermarks;
 use super::fault::{FaultKind, KafkaFault};
 use super::link::{Link, LinkContext};
-use super::tail::{Tailed, tailed, watermarks};
+use super::tail::{Tailed, tailed};
 
 const LOOK: Duration = Duration::from_millis(50);
 

@@ -11,6 +11,7 @@ use rdkafka::message::{BorrowedHeaders, BorrowedMessage, Headers as _, Message a
 use rdkafka::topic_partition_list::Offset;
 
 use super::config::{KafkaSettings, code_of};
+use super::ends::{Asking, Ends};
 use super::fault::{FaultKind, KafkaFault};
 use super::link::{Link, LinkContext};
 use super::reader::From;
@@ -69,15 +70,13 @@ impl<'a> Tailed<'a> {
     }
 }
 
-/// Where each partition that holds something ends: the offset of the next record.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Ends(BTreeMap<(String, i32), i64>);
-
 /// Reads topics from their beginning, all partitions, committed records alone; takes no group and commits nothing.
 /// Use it from one thread.
 pub struct Tail {
     consumer: BaseConsumer<LinkContext>,
     settings: KafkaSettings,
+    /// Once somebody wants to know where the topics end.
+    asking: Option<Asking>,
     topics: Vec<String>,
     partitions: BTreeMap<String, u32>,
     /// Where the topics ended when they were opened, as far as transactions let; what was reached is out of it.
@@ -128,10 +127,12 @@ impl Tail {
         consumer.assign(&assignment).map_err(|error| fault(&error))?;
         let behind = match from {
             From::Latest => Ends::default(),
-            From::Earliest | From::Time(_) => ends_of(settings, "read_committed", &partitions, timeout)?,
+            From::Earliest | From::Time(_) => {
+                Asking::new(settings, "read_committed")?.ends(&partitions, timeout)?
+            }
         };
         let topics = topics.iter().map(|topic| (*topic).to_owned()).collect();
-        Ok(Self { consumer, settings: settings.clone(), topics, partitions, behind })
+        Ok(Self { consumer, settings: settings.clone(), asking: None, topics, partitions, behind })
     }
 
     /// How many partitions a topic has.
@@ -186,9 +187,13 @@ impl Tail {
     }
 
     /// Where the topics end now, transactions that are still open included.
-    pub fn ends(&self, timeout: Duration) -> Result<Ends, KafkaFault> {
+    pub fn ends(&mut self, timeout: Duration) -> Result<Ends, KafkaFault> {
         // Asked under `read_committed` a broker says where the first open transaction begins.
-        ends_of(&self.settings, "read_uncommitted", &self.partitions, timeout)
+        let asking = match &mut self.asking {
+            Some(asking) => asking,
+            none => none.insert(Asking::new(&self.settings, "read_uncommitted")?),
+        };
+        asking.ends(&self.partitions, timeout)
     }
 
     /// Polls until everything before `ends` was read: what a writer does before its first word. A transaction that is open
@@ -254,53 +259,6 @@ fn begin_at(
 fn is_behind_us(positions: &TopicPartitionList, (topic, partition): &(String, i32), end: i64) -> bool {
     let found = positions.find_partition(topic, *partition).map(|found| found.offset());
     matches!(found, Some(Offset::Offset(at)) if at >= end)
-}
-
-/// Of partitions that hold something. Asked by a client of its own: one that reads, too, would put each question behind a
-/// fetch that waits for records.
-fn ends_of(
-    settings: &KafkaSettings,
-    isolation: &str,
-    partitions: &BTreeMap<String, u32>,
-    timeout: Duration,
-) -> Result<Ends, KafkaFault> {
-    let deadline = Instant::now() + timeout;
-    let mut config = settings.client_config();
-    config.set("group.id", "sightline-view").set("isolation.level", isolation);
-    let link = Link::new(settings.bootstrap());
-    let asking: BaseConsumer<LinkContext> =
-        config.create_with_context(LinkContext { link }).map_err(|error| KafkaFault::of_client(&error))?;
-    let mut ends = BTreeMap::new();
-    for (topic, count) in partitions {
-        for partition in 0..i32::try_from(*count).unwrap_or(i32::MAX) {
-            let (low, high) = watermarks(&asking, topic, partition, deadline)
-                .map_err(|error| KafkaFault::of_link(code_of(&error), "", settings.bootstrap()))?;
-            if low < high {
-                ends.insert((topic.clone(), partition), high);
-            }
-        }
-    }
-    Ok(Ends(ends))
-}
-
-/// A partition that has no leader at the moment, as just after its topic was made, is asked again.
-pub(super) fn watermarks(
-    asking: &BaseConsumer<LinkContext>,
-    topic: &str,
-    partition: i32,
-    deadline: Instant,
-) -> Result<(i64, i64), KafkaError> {
-    loop {
-        let left = deadline.saturating_duration_since(Instant::now());
-        match asking.fetch_watermarks(topic, partition, left.max(LOOK)) {
-            Ok(found) => return Ok(found),
-            Err(error) if left.is_zero() => return Err(error),
-            Err(error) => {
-                tracing::debug!(topic, partition, %error, "where a partition ends");
-                std::thread::sleep(LOOK.min(left));
-            }
-        }
-    }
 }
 
 pub(super) fn partitions_of(

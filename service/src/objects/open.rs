@@ -14,10 +14,13 @@ use super::fault::first_line;
 use super::place::PlaceError;
 
 /// One request, a part of 8 MiB included.
-const REQUEST: Duration = Duration::from_secs(60);
-const CONNECT: Duration = Duration::from_secs(5);
+pub(super) const REQUEST: Duration = Duration::from_secs(60);
+pub(super) const CONNECT: Duration = Duration::from_secs(5);
 /// The client's own attempts at a request; then it is told to whoever asked.
-const ATTEMPTS: Duration = Duration::from_secs(10);
+pub(super) const ATTEMPTS: Duration = Duration::from_secs(10);
+/// Between two of them, at first and at the most.
+pub(super) const FIRST_WAIT: Duration = Duration::from_millis(100);
+pub(super) const LONGEST_WAIT: Duration = Duration::from_secs(2);
 
 /// The store, and what of it the address names.
 pub(super) fn remote(url: &Url) -> Result<(Arc<dyn ObjectStore>, Path), PlaceError> {
@@ -27,8 +30,7 @@ pub(super) fn remote(url: &Url) -> Result<(Arc<dyn ObjectStore>, Path), PlaceErr
             "{shown} has more than a place in it; credentials belong into the environment (AWS_…, GOOGLE_…, AZURE_…)"
         )));
     }
-    // Another may have been installed by the process.
-    let _ = rustls::crypto::ring::default_provider().install_default();
+    install_tls();
     let cannot = |error: object_store::Error| {
         PlaceError(format!("{shown} can't be used: {}", first_line(&error.to_string())))
     };
@@ -66,13 +68,14 @@ pub(super) fn remote(url: &Url) -> Result<(Arc<dyn ObjectStore>, Path), PlaceErr
     Ok((store, root))
 }
 
+pub(super) fn install_tls() {
+    // Another may have been installed by the process.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+}
+
 fn retry() -> RetryConfig {
     RetryConfig {
-        backoff: BackoffConfig {
-            init_backoff: Duration::from_millis(100),
-            max_backoff: Duration::from_secs(2),
-            base: 2.0,
-        },
+        backoff: BackoffConfig { init_backoff: FIRST_WAIT, max_backoff: LONGEST_WAIT, base: 2.0 },
         max_retries: 4,
         retry_timeout: ATTEMPTS,
     }

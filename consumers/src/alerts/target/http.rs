@@ -5,7 +5,9 @@ use std::fmt;
 use std::io::ErrorKind;
 use std::time::Duration;
 
+use rustls::CertificateError as Certificate;
 use ureq::http::Response;
+use ureq::tls::{RootCerts, TlsConfig};
 use ureq::{Agent, Body, Error};
 
 /// Read of an answer, so that its connection can be used again.
@@ -16,6 +18,7 @@ const MOST_ANSWER: u64 = 16 * 1024;
 pub(in crate::alerts) enum Fault {
     Unreachable(String),
     Timeout,
+    /// What is wrong, and what to do next.
     Tls(String),
     /// The connection ended in the middle of the answer, or what came is no HTTP.
     Broken(String),
@@ -58,12 +61,7 @@ impl fmt::Display for Fault {
             Self::Timeout => {
                 f.write_str("did not answer in time; see whether it hangs, or give it longer by timeout_s")
             }
-            Self::Tls(why) => {
-                write!(
-                    f,
-                    "can't be spoken to by TLS ({why}); see that its certificate is valid and known here"
-                )
-            }
+            Self::Tls(why) => f.write_str(why),
             Self::Broken(why) => {
                 write!(f, "broke its answer off or did not answer by HTTP ({why}); see its own log")
             }
@@ -97,8 +95,12 @@ pub(super) struct Client(Agent);
 
 impl Client {
     pub(super) fn new(timeout: Duration, parallel: usize) -> Self {
+        // The system's authorities, or SSL_CERT_FILE's: read anew for each connection, since an agent keeps only what is set for
+        // all of its requests.
+        let tls = TlsConfig::builder().root_certs(RootCerts::PlatformVerifier).build();
         let config = Agent::config_builder()
             .http_status_as_error(false)
+            .tls_config(tls)
             .max_redirects(0)
             .max_redirects_will_error(false)
             .timeout_global(Some(timeout))
@@ -145,8 +147,8 @@ fn fault(error: &Error) -> Fault {
         Error::Timeout(_) => Fault::Timeout,
         Error::HostNotFound => Fault::Unreachable("its name is not known".to_owned()),
         Error::ConnectionFailed => Fault::Unreachable("no connection".to_owned()),
-        Error::Rustls(error) => Fault::Tls(error.to_string()),
-        Error::Tls(why) => Fault::Tls((*why).to_owned()),
+        Error::Rustls(error) => tls(error),
+        Error::Tls(why) => no_tls(why),
         Error::Io(error) => match error.kind() {
             ErrorKind::TimedOut | ErrorKind::WouldBlock => Fault::Timeout,
             ErrorKind::UnexpectedEof
@@ -154,7 +156,10 @@ fn fault(error: &Error) -> Fault {
             | ErrorKind::ConnectionAborted
             | ErrorKind::BrokenPipe => Fault::Broken(error.kind().to_string()),
             // rustls' errors come inside those of reading and writing; they show no data.
-            ErrorKind::InvalidData => Fault::Tls(error.to_string()),
+            ErrorKind::InvalidData => {
+                let inside = error.get_ref().and_then(|inside| inside.downcast_ref::<rustls::Error>());
+                inside.map_or_else(|| no_tls(&error.to_string()), tls)
+            }
             // What the system says: of the connection, not of what went over it.
             _ => Fault::Unreachable(error.to_string()),
         },
@@ -162,6 +167,46 @@ fn fault(error: &Error) -> Fault {
         Error::Protocol(_) => Fault::Broken("no valid HTTP".to_owned()),
         _ => Fault::Broken("the request failed".to_owned()),
     }
+}
+
+/// A certificate is judged by one of the four ways in which it is usually wrong, each with its own remedy.
+fn tls(error: &rustls::Error) -> Fault {
+    let why = match error {
+        rustls::Error::InvalidCertificate(why) => why,
+        // Of the verifier, before anything is sent.
+        rustls::Error::General(why) if why.contains("No CA certificates") => {
+            return Fault::Tls(
+                "can't be trusted, since no authorities are known here; give this machine the package ca-certificates, or name a \
+                 file of authorities by SSL_CERT_FILE"
+                    .to_owned(),
+            );
+        }
+        _ => return no_tls(&error.to_string()),
+    };
+    let sentence = match why {
+        // An authority of the same name as one that is trusted, with another key, is not that one.
+        Certificate::UnknownIssuer | Certificate::BadSignature => {
+            "has a certificate signed by nobody this machine trusts; give the authority that signed it to the system, or name a file \
+             of authorities by SSL_CERT_FILE"
+        }
+        Certificate::Expired | Certificate::ExpiredContext { .. } => {
+            "has a certificate that has expired; see that it is renewed, and that the clock here is right"
+        }
+        Certificate::NotValidYet | Certificate::NotValidYetContext { .. } => {
+            "has a certificate that is not valid yet; see that the clocks of both are right"
+        }
+        Certificate::NotValidForName | Certificate::NotValidForNameContext { .. } => {
+            "has a certificate for another name; give the address by a name that is in it, or see that this one is put into it"
+        }
+        _ => return no_tls(&error.to_string()),
+    };
+    Fault::Tls(sentence.to_owned())
+}
+
+fn no_tls(why: &str) -> Fault {
+    Fault::Tls(format!(
+        "can't be spoken to by TLS ({why}); see that it speaks TLS, and that its certificate is valid"
+    ))
 }
 
 #[cfg(test)]
@@ -188,7 +233,7 @@ mod tests {
         let faults = [
             Fault::Unreachable("x".into()),
             Fault::Timeout,
-            Fault::Tls("x".into()),
+            no_tls("x"),
             Fault::Broken("x".into()),
             Fault::Busy(429),
             Fault::Server(500),

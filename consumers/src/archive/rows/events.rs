@@ -47,6 +47,8 @@ static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
     fields.extend(TEXTS.map(|name| Field::new(name, DataType::Utf8, true)));
     fields.extend([
         Field::new("snapshot", DataType::Utf8, true),
+        Field::new("model", DataType::Utf8, true),
+        Field::new("model_sha256", DataType::Utf8, true),
         Field::new("seq", DataType::Int64, true),
         Field::new("generation", DataType::Int64, true),
         Field::new("class_id", DataType::Int32, true),
@@ -74,7 +76,7 @@ pub(super) fn schema() -> SchemaRef {
 /// Rows that are being gathered.
 pub(super) struct Events {
     front: Front,
-    texts: [StringBuilder; 9],
+    texts: [StringBuilder; 11],
     seq: Numbers<Int64Type>,
     generation: Numbers<Int64Type>,
     class_id: Numbers<Int32Type>,
@@ -159,6 +161,7 @@ impl Rows for Events {
             _ => None,
         };
         self.front.push(record, row);
+        let model = event.and_then(|event| event.model.as_ref());
         let texts = [
             event.map(|event| &*event.id),
             event.map(|event| &*event.kind),
@@ -169,6 +172,8 @@ impl Rows for Events {
             event.and_then(|event| event.zone.as_deref()),
             event.and_then(|event| event.error.as_deref()),
             event.and_then(|event| event.snapshot.as_deref()),
+            model.map(|model| &*model.name),
+            model.map(|model| &*model.sha256),
         ];
         self.bytes += 256 + texts.iter().flatten().map(|text| text.len()).sum::<usize>();
         self.texts.iter_mut().zip(texts).for_each(|(column, text)| column.append_option(text));

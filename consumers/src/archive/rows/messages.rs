@@ -130,9 +130,17 @@ pub(in crate::archive) struct EventRow {
     pub(super) path: Vec<[f32; 2]>,
     pub(super) best: Option<Best>,
     pub(super) error: Option<String>,
+    pub(super) model: Option<Model>,
     #[serde(default)]
     pub(super) labels: BTreeMap<String, String>,
     pub(super) snapshot: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Model {
+    pub(super) name: String,
+    pub(super) sha256: String,
 }
 
 #[derive(Clone, Copy, Deserialize)]
@@ -172,6 +180,7 @@ impl EventRow {
         ("path", &[]),
         ("best", &[("epoch", &[]), ("seq", &[]), ("at", &[]), ("confidence", &[]), ("box", &[])]),
         ("error", &[]),
+        ("model", &[("name", &[]), ("sha256", &[])]),
         ("labels", &[]),
         ("snapshot", &[]),
     ];

@@ -120,8 +120,14 @@ mod tests {
                 assert!(n / 6 % 4 > 0 || !is_raw, "{}", String::from_utf8_lossy(&value));
                 raw += usize::from(is_raw);
                 let value = Some(value.as_slice());
-                let record =
-                    Record { offset: n as i64, timestamp_ms: 1, key: Some(b"gate-3"), value, schema: header };
+                let record = Record {
+                    offset: n as i64,
+                    timestamp_ms: 1,
+                    key: Some(b"gate-3"),
+                    value,
+                    schema: header,
+                    traceparent: None,
+                };
                 rows.push(&record, &row);
             }
             let batch = rows.take().unwrap();

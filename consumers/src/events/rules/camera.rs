@@ -7,6 +7,7 @@ use sightline_schema::{
 use super::emit::Emit;
 use super::geometry::{cuts, distance_to_border, distance_to_line, is_inside};
 use super::link::{WITHIN, link};
+use super::models::Models;
 use super::names::Names;
 use super::spec::{Spec, counts};
 use super::track::{Near, Sight, Track};
@@ -55,6 +56,7 @@ pub struct Camera {
     /// A spec was read: without one there is nothing to say events by.
     is_known: bool,
     spec: Spec,
+    models: Models,
     /// In the order of their first sights.
     tracks: Vec<Track>,
 }
@@ -62,13 +64,15 @@ pub struct Camera {
 impl Camera {
     fn take_spec(&mut self, id: &str, record: &SpecRecord, out: &mut Vec<Event>) {
         self.is_known = true;
+        self.models.forget_before(self.oldest_epoch());
+        self.models.learn(record.epoch, &record.model);
         let spec = Spec::of(record, &mut self.names);
         if spec == self.spec {
             return;
         }
         let old = std::mem::replace(&mut self.spec, spec);
-        let Self { names, spec, tracks, .. } = self;
-        let mut emit = Emit { camera: id, names, spec, out };
+        let Self { names, models, spec, tracks, .. } = self;
+        let mut emit = Emit { camera: id, names, models, spec, out };
         for track in tracks.iter_mut() {
             let visits = std::mem::take(&mut track.visits);
             for zone in old.zones.iter().filter(|zone| spec.zones.iter().all(|now| now.id != zone.id)) {
@@ -214,8 +218,8 @@ impl Camera {
         out: &mut Vec<Event>,
     ) {
         let sight = sight(&mut self.names, frame, view);
-        let Self { names, spec, tracks, .. } = self;
-        let mut emit = Emit { camera: id, names, spec, out };
+        let Self { names, models, spec, tracks, .. } = self;
+        let mut emit = Emit { camera: id, names, models, spec, out };
         let anchor = sight.anchor(spec.anchor);
         let (track, before) = match place.and_then(|at| tracks.get_mut(at)) {
             Some(track) => {
@@ -247,8 +251,8 @@ impl Camera {
     }
 
     fn end(&mut self, id: &str, is_over: impl Fn(&Track) -> bool, out: &mut Vec<Event>) {
-        let Self { names, spec, tracks, .. } = self;
-        let mut emit = Emit { camera: id, names, spec, out };
+        let Self { names, models, spec, tracks, .. } = self;
+        let mut emit = Emit { camera: id, names, models, spec, out };
         tracks.retain(|track| {
             if !is_over(track) {
                 return true;
@@ -264,8 +268,14 @@ impl Camera {
         });
     }
 
+    /// The oldest at which an event may still be dated.
+    fn oldest_epoch(&self) -> u64 {
+        let tracks = self.tracks.iter().map(Track::oldest_epoch);
+        tracks.chain(self.last.map(|(epoch, ..)| epoch)).min().unwrap_or(self.epoch)
+    }
+
     fn emit<'a>(&'a self, id: &'a str, out: &'a mut Vec<Event>) -> Emit<'a> {
-        Emit { camera: id, names: &self.names, spec: &self.spec, out }
+        Emit { camera: id, names: &self.names, models: &self.models, spec: &self.spec, out }
     }
 
     fn near(&self) -> Near {
@@ -336,6 +346,7 @@ impl CameraMemory for Camera {
         to.flag(self.is_known);
         self.names.write(&mut to);
         self.spec.write(&mut to);
+        self.models.write(&mut to);
         let near = self.near();
         to.count(self.tracks.len());
         self.tracks.iter().for_each(|track| track.write(&mut to, &near));
@@ -358,6 +369,8 @@ impl CameraMemory for Camera {
         let is_down = from.flag()?;
         let ended = from.option(Reader::signed)?;
         let (is_known, names, spec) = (from.flag()?, Names::read(&mut from)?, Spec::read(&mut from)?);
+        // States of version 2 knew of none: events have none until the next spec.
+        let models = if from.version() < 3 { Models::default() } else { Models::read(&mut from)? };
         let mut camera = Self {
             epoch,
             last,
@@ -369,6 +382,7 @@ impl CameraMemory for Camera {
             names,
             is_known,
             spec,
+            models,
             tracks: Vec::new(),
         };
         let near = camera.near();
@@ -451,5 +465,22 @@ fn look_at_zones(track: &mut Track, sight: &Sight, aspect: f64, emit: &mut Emit<
         if let Some(change) = dwelled {
             emit.changed(track, zone.id, &change);
         }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_state_of_before_models_were_kept_is_read() {
+        let camera = Camera { epoch: 7, last: Some((7, 1, 2)), first: Some(1), ..Camera::default() };
+        let mut state = camera.state();
+        assert_eq!((state[0], Camera::restore(&state).as_ref()), (3, Ok(&camera)));
+        // Version 2 ended with the tracks, as this one does, and had no models before them: here none of both.
+        state[0] = 2;
+        assert_eq!(state.pop(), Some(0));
+        assert_eq!(Camera::restore(&state), Ok(camera));
     }
 }

@@ -2,6 +2,7 @@
 
 use sightline_schema::{BestSight, Box2d, Direction, ErrorCode, Event, EventType, Point, Timestamp};
 
+use super::models::Models;
 use super::names::{Name, Names};
 use super::spec::Spec;
 use super::track::{Sight, Track};
@@ -13,6 +14,7 @@ use crate::seen::{BoxUnits, UNIT};
 pub(super) struct Emit<'a> {
     pub(super) camera: &'a str,
     pub(super) names: &'a Names,
+    pub(super) models: &'a Models,
     pub(super) spec: &'a Spec,
     pub(super) out: &'a mut Vec<Event>,
 }
@@ -130,6 +132,7 @@ impl Emit<'_> {
             path: Vec::new(),
             best: None,
             error: None,
+            model: self.models.of(epoch).cloned(),
             labels: self.spec.labels.clone(),
             snapshot: None,
         }

@@ -7,6 +7,7 @@ mod camera;
 mod emit;
 mod geometry;
 mod link;
+mod models;
 mod names;
 mod spec;
 mod track;

@@ -164,6 +164,13 @@ impl Track {
         [x_min + dx, y_min + dy, x_max + dx, y_max + dy]
     }
 
+    /// Of the sights at which an event of it may still be dated.
+    pub(super) fn oldest_epoch(&self) -> u64 {
+        let crossings = self.crossings.iter().map(|crossing| crossing.sight.epoch);
+        let changes = self.visits.iter().filter_map(|visit| Some(visit.pending?.epoch));
+        crossings.chain(changes).fold(self.last.epoch, u64::min)
+    }
+
     pub(super) fn path(&self) -> impl Iterator<Item = [f32; 2]> {
         self.path.points.iter().map(|point| point.map(|value| (f64::from(value) / 1e4) as f32))
     }

@@ -2,7 +2,10 @@
 
 mod camera;
 
+use std::sync::Arc;
+
 use sightline_service::kafka::Reader;
+use sightline_service::trace::OpenSpan;
 
 pub use self::camera::{CameraRollups, MinuteRow};
 use super::rollup_rows::RollupRows;
@@ -28,7 +31,7 @@ impl RollupsOutlet {
 impl Outlet for RollupsOutlet {
     type Item = MinuteRow;
 
-    fn send(&mut self, row: MinuteRow) -> Result<(), WorkError> {
+    fn send(&mut self, row: MinuteRow, _: Option<&Arc<OpenSpan>>) -> Result<(), WorkError> {
         self.rows.push(row);
         Ok(())
     }

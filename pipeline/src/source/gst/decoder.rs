@@ -1,7 +1,7 @@
 //! The door of the decoder: where access units are counted, held back, and the stream's facts are read.
 
 use std::sync::{Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use gst::prelude::*;
 use gstreamer as gst;
@@ -23,6 +23,8 @@ pub(super) struct Tap {
     pub(super) looks_into: bool,
     /// 0 lets the decoder choose.
     pub(super) threads: u32,
+    /// Hardware was tried in vain.
+    pub(super) in_software: bool,
 }
 
 impl Tap {
@@ -41,6 +43,15 @@ impl Tap {
         pad.add_probe(kinds, move |_, info| {
             guarded(&tap.learned, gst::PadProbeReturn::Ok, || tap.probe(info, &lead_in))
         });
+        let Some(behind) = decoder.static_pad("src") else { return };
+        let learned = self.learned.clone();
+        behind.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
+            if let Some(gst::PadProbeData::Buffer(buffer)) = &info.data {
+                let pts = buffer.pts().map(|pts| pts.nseconds());
+                lock(&learned).decode_times.left(pts, Instant::now());
+            }
+            gst::PadProbeReturn::Ok
+        });
     }
 
     fn probe(&self, info: &gst::PadProbeInfo<'_>, lead_in: &Mutex<LeadIn>) -> gst::PadProbeReturn {
@@ -52,8 +63,14 @@ impl Tap {
                 let unwanted = held || (self.keyframes_only && delta);
                 let fate = if unwanted { Fate::Undecoded } else { Fate::Decoding };
                 let pts = buffer.pts().map(|pts| pts.nseconds());
-                self.units.lock().unwrap_or_else(PoisonError::into_inner).arrived(pts, fate);
+                let mut units = self.units.lock().unwrap_or_else(PoisonError::into_inner);
+                units.arrived(pts, fate);
+                units.note_time(pts, SystemTime::now);
+                drop(units);
                 self.learn(buffer, pts, !delta);
+                if fate == Fate::Decoding {
+                    lock(&self.learned).decode_times.entered(pts, Instant::now());
+                }
                 match fate {
                     Fate::Decoding => gst::PadProbeReturn::Ok,
                     // Not `Drop`: the binding (0.25.4) leaves GStreamer nothing to free then, and it complains each time.

@@ -1,4 +1,4 @@
-//! Files and HTTP: whatever `decodebin3` opens, the first video stream of it.
+//! Files, objects and HTTP: whatever `decodebin3` opens, the first video stream of it.
 //!
 //! `uridecodebin3` is not used: it starts its source before its decoder is ready (GStreamer 1.22). And a file is read by
 //! `filesrc` alone, since `urisourcebin` looks at the first bytes on a thread of its own, whose word may come when all is
@@ -30,7 +30,7 @@ pub(super) fn build(
             let made = gst::ElementFactory::make("filesrc").property("location", path).name(FETCH).build();
             (made.map_err(|error| error.to_string())?, true)
         }
-        (None, Kind::Object) => (object::source(options, &tap, closing, FETCH)?, true),
+        (None, Kind::Object | Kind::WebFile) => (object::source(options, &tap, closing, FETCH)?, true),
         (None, _) => {
             let uri = options.address.uri();
             let made = gst::ElementFactory::make("urisourcebin").property("uri", uri).name(FETCH).build();

@@ -1,7 +1,9 @@
 //! Streams and files by GStreamer: RTSP built by hand, everything else by `decodebin3`.
 
 mod bus;
+mod decode_times;
 mod decoder;
+pub mod decoders;
 mod file;
 mod log;
 mod memory;
@@ -19,6 +21,7 @@ use gstreamer as gst;
 use gstreamer_app as gst_app;
 use sightline_schema::{ErrorCode, Timestamp, Transport, VideoFacts};
 
+use self::decode_times::DecodeTimes;
 use super::address::{Address, Kind};
 use super::container::{self, Missing};
 use super::{Pulled, Source, SourceFrame};
@@ -78,6 +81,7 @@ struct Learned {
     profile: Option<String>,
     nal: Option<(NalCodec, Framing)>,
     encoded: EncodedStats,
+    decode_times: DecodeTimes,
 }
 
 /// What a camera's sender reports say of its latest access unit.
@@ -144,6 +148,20 @@ pub fn init() -> Result<(), String> {
 impl GstSource {
     /// Builds the pipeline and sets it going. What is wrong with the stream itself comes from the first pull.
     pub fn open(options: GstOptions, units: SharedAccessUnits) -> Result<Self, StreamError> {
+        Self::open_by(options, units, false)
+    }
+
+    /// The same of a stream that [`GstSource::failed_in_hardware`]. Files need no such word: `decodebin3` tries one decoder after
+    /// the other by itself.
+    pub fn open_in_software(options: GstOptions, units: SharedAccessUnits) -> Result<Self, StreamError> {
+        Self::open_by(options, units, true)
+    }
+
+    fn open_by(
+        options: GstOptions,
+        units: SharedAccessUnits,
+        in_software: bool,
+    ) -> Result<Self, StreamError> {
         if let Some(credentials) = options.address.credentials() {
             log::keep_secret(credentials);
         }
@@ -164,11 +182,14 @@ impl GstSource {
             live: options.address.is_live(),
             looks_into: options.looks_into,
             threads: options.decoder_threads,
+            in_software,
         };
         let closing = object::Closing::default();
         let built = match options.address.kind() {
             Kind::Rtsp => rtsp::build(&pipeline, &options, &sink, tap),
-            Kind::Http | Kind::Object | Kind::File => file::build(&pipeline, &options, &sink, tap, &closing),
+            Kind::Http | Kind::WebFile | Kind::Object | Kind::File => {
+                file::build(&pipeline, &options, &sink, tap, &closing)
+            }
             Kind::Test => test_pattern::build(&pipeline, &options, &sink),
         };
         built.map_err(internal)?;
@@ -250,16 +271,18 @@ impl GstSource {
             .planes
             .planes(sample.caps(), buffer, mjpeg, signalled)
             .map_err(|message| self.error(ErrorCode::CodecUnsupported, message))?;
-        let learned = lock(&self.learned);
+        let mut learned = lock(&self.learned);
         let decoded = learned.decoder.is_some();
+        let decode_time = learned.decode_times.take(pts.map(|pts| pts.nseconds()));
         let camera_time = learned.reported.zip(pts).map(|(reported, pts)| reported.at(pts.nseconds()));
         drop(learned);
         let mut units = self.units.lock().unwrap_or_else(PoisonError::into_inner);
         let (seq, skipped) = if decoded { units.decoded(pts.map(|pts| pts.nseconds())) } else { units.raw() };
+        let arrived = units.arrived_at();
         drop(units);
         self.last_frame = Some(Instant::now());
         let pts_us = stream_time.map(|t| t.useconds() as i64);
-        Ok(Some(SourceFrame { planes, pts_us, camera_time, seq, skipped }))
+        Ok(Some(SourceFrame { planes, pts_us, camera_time, decode_time, arrived, seq, skipped }))
     }
 
     fn end(&mut self) -> Result<Pulled, StreamError> {
@@ -317,6 +340,14 @@ impl GstSource {
     /// Profile and level.
     pub fn profile(&self) -> Option<String> {
         lock(&self.learned).profile.clone()
+    }
+
+    /// Video came, its decoder in hardware made no picture of it, and software may try.
+    pub fn failed_in_hardware(&self) -> bool {
+        let learned = lock(&self.learned);
+        self.last_frame.is_none()
+            && learned.last_unit.is_some()
+            && learned.decoder.as_deref().is_some_and(decoders::could_be_software)
     }
 
     /// A live stream that gives nothing, or nothing that can be decoded.

@@ -1,4 +1,4 @@
-//! Objects of a bucket: read by ranges as the demuxer asks for them, never as a whole.
+//! Objects of a bucket and files on web servers: read by ranges as the demuxer asks for them, never as a whole.
 //!
 //! `appsrc` is told the object's size and that it may be read anywhere; what it asks for is taken out of a few blocks that are
 //! kept, and a block that is not there is fetched. So memory is flat whatever the object's length, and an index at its end costs
@@ -15,10 +15,11 @@ use gstreamer as gst;
 use gstreamer_app as gst_app;
 use sightline_schema::ErrorCode;
 use sightline_service::bucket_uri::BucketUri;
-use sightline_service::objects::{Fault, Meta, Object, Reason};
+use sightline_service::objects::{Fault, Meta, Object, Reason, WebFault, WebFile, WebMeta, WebReason};
 
 use super::decoder::Tap;
 use super::{GstOptions, Shared, guarded, lock};
+use crate::source::address::{Address, Kind};
 
 /// Fetched at once. At 8 Mbit/s it is four seconds of video.
 const BLOCK: u64 = 4 << 20;
@@ -44,15 +45,23 @@ impl Closing {
 /// Why nothing comes.
 enum Failed {
     Fault(Fault),
+    Web(WebFault),
     Said(String),
     Closed,
 }
 
+/// Where it lies, and what is known of it once it was looked at.
+enum Remote {
+    Object(Object, Option<Meta>),
+    Web(WebFile, Option<WebMeta>),
+}
+
 /// An object, and what of it is at hand.
 struct Fetcher {
-    object: Object,
-    uri: String,
-    meta: Option<Meta>,
+    remote: Remote,
+    /// As it is said to people.
+    shown: String,
+    bytes: u64,
     runtime: tokio::runtime::Runtime,
     closing: Closing,
     /// The last used behind the others: where each begins, and its bytes.
@@ -69,20 +78,20 @@ pub(super) fn source(
     name: &str,
 ) -> Result<gst::Element, String> {
     let learned = tap.learned.clone();
-    let fetcher = match Fetcher::open(options.address.uri(), closing.clone()) {
+    let fetcher = match Fetcher::open(&options.address, closing.clone()) {
         Ok(mut fetcher) => match fetcher.look() {
             Ok(()) => Some(fetcher),
             Err(failed) => {
-                failed.tell(&learned, &fetcher.uri);
+                failed.tell(&learned, &fetcher.shown);
                 None
             }
         },
         Err(why) => {
-            Failed::Said(why).tell(&learned, options.address.uri());
+            Failed::Said(why).tell(&learned, &options.address.to_string());
             None
         }
     };
-    let bytes = fetcher.as_ref().and_then(|fetcher| fetcher.meta.as_ref()).map_or(0, |meta| meta.bytes);
+    let bytes = fetcher.as_ref().map_or(0, |fetcher| fetcher.bytes);
     let source = gst_app::AppSrc::builder()
         .name(name)
         .format(gst::Format::Bytes)
@@ -128,36 +137,51 @@ fn give(fetcher: &mut Fetcher, source: &gst_app::AppSrc, length: u64, learned: &
         Ok(Some(buffer)) => drop(source.push_buffer(buffer)),
         Ok(None) => drop(source.end_of_stream()),
         Err(failed) => {
-            failed.tell(learned, &fetcher.uri);
+            failed.tell(learned, &fetcher.shown);
             let _ = source.end_of_stream();
         }
     }
 }
 
 impl Fetcher {
-    fn open(uri: &str, closing: Closing) -> Result<Self, String> {
-        let parsed = BucketUri::parse(uri)
-            .ok_or_else(|| "is no address of an object".to_owned())?
-            .map_err(|error| error.to_string())?;
-        let object = Object::open(&parsed).map_err(|error| error.to_string())?;
+    fn open(address: &Address, closing: Closing) -> Result<Self, String> {
+        let remote = if address.kind() == Kind::WebFile {
+            let file =
+                WebFile::open(address.uri(), address.stands_for()).map_err(|error| error.to_string())?;
+            Remote::Web(file.with_credentials(address.credentials().cloned()), None)
+        } else {
+            let parsed = BucketUri::parse(address.uri())
+                .ok_or_else(|| "is no address of an object".to_owned())?
+                .map_err(|error| error.to_string())?;
+            Remote::Object(Object::open(&parsed).map_err(|error| error.to_string())?, None)
+        };
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .map_err(|error| format!("nothing can be read here: {error}"))?;
         let blocks = VecDeque::with_capacity(BLOCKS + 1);
-        Ok(Self { object, uri: parsed.to_string(), meta: None, runtime, closing, blocks, at: 0 })
+        Ok(Self { remote, shown: address.to_string(), bytes: 0, runtime, closing, blocks, at: 0 })
     }
 
     /// Asks how long it is, and which content it has.
     fn look(&mut self) -> Result<(), Failed> {
-        let meta = self.wait(self.object.head())?;
-        self.meta = Some(meta);
+        let Self { remote, runtime, closing, .. } = self;
+        self.bytes = match remote {
+            Remote::Object(object, known) => {
+                let meta = wait(runtime, closing, object.head(), Failed::Fault)?;
+                known.insert(meta).bytes
+            }
+            Remote::Web(file, known) => {
+                let meta = wait(runtime, closing, file.head(), Failed::Web)?;
+                known.insert(meta).bytes
+            }
+        };
         Ok(())
     }
 
     /// The next bytes, `None` at the end.
     fn read(&mut self, length: u64) -> Result<Option<gst::Buffer>, Failed> {
-        let total = self.meta.as_ref().map_or(0, |meta| meta.bytes);
+        let total = self.bytes;
         if self.at >= total || length == 0 {
             return Ok(None);
         }
@@ -194,9 +218,8 @@ impl Fetcher {
             }
         } else {
             let range = start..start.saturating_add(BLOCK).min(total);
-            let etag = self.meta.as_ref().and_then(|meta| meta.etag.as_deref());
-            let bytes = self.wait(self.object.read(range, etag))?;
-            self.blocks.push_back((start, gst::Buffer::from_slice(bytes)));
+            let block = self.fetch(range)?;
+            self.blocks.push_back((start, block));
             if self.blocks.len() > BLOCKS {
                 self.blocks.pop_front();
             }
@@ -205,19 +228,40 @@ impl Fetcher {
         self.blocks.back().map(|(_, block)| block.clone()).ok_or_else(missing)
     }
 
-    /// Waits for an answer, unless nobody waits for this any more.
-    fn wait<T>(&self, asked: impl Future<Output = Result<T, Fault>>) -> Result<T, Failed> {
-        self.runtime.block_on(async {
-            let mut asked = std::pin::pin!(asked);
-            loop {
-                match tokio::time::timeout(LOOK, &mut asked).await {
-                    Ok(answer) => return answer.map_err(Failed::Fault),
-                    Err(_) if self.closing.is_set() => return Err(Failed::Closed),
-                    Err(_) => {}
-                }
+    fn fetch(&self, range: Range<u64>) -> Result<gst::Buffer, Failed> {
+        let Self { remote, runtime, closing, .. } = self;
+        let unseen = || Failed::Said("nothing is known of it".to_owned());
+        let bytes = match remote {
+            Remote::Object(object, meta) => {
+                let etag = meta.as_ref().and_then(|meta| meta.etag.as_deref());
+                wait(runtime, closing, object.read(range, etag), Failed::Fault)
             }
-        })
+            Remote::Web(file, meta) => {
+                let meta = meta.as_ref().ok_or_else(unseen)?;
+                wait(runtime, closing, file.read(range, meta), Failed::Web)
+            }
+        };
+        bytes.map(gst::Buffer::from_slice)
     }
+}
+
+/// Waits for an answer, unless nobody waits for this any more.
+fn wait<T, E>(
+    runtime: &tokio::runtime::Runtime,
+    closing: &Closing,
+    asked: impl Future<Output = Result<T, E>>,
+    failed: impl Fn(E) -> Failed,
+) -> Result<T, Failed> {
+    runtime.block_on(async {
+        let mut asked = std::pin::pin!(asked);
+        loop {
+            match tokio::time::timeout(LOOK, &mut asked).await {
+                Ok(answer) => return answer.map_err(failed),
+                Err(_) if closing.is_set() => return Err(Failed::Closed),
+                Err(_) => {}
+            }
+        }
+    })
 }
 
 /// A part of a block, without copying it.
@@ -229,10 +273,21 @@ fn region(block: &gst::Buffer, part: Range<u64>) -> Result<gst::Buffer, Failed> 
 }
 
 impl Failed {
-    fn tell(&self, learned: &Shared, uri: &str) {
+    fn tell(&self, learned: &Shared, shown: &str) {
         let (code, message) = match self {
             Self::Closed => return,
-            Self::Said(why) => (ErrorCode::Unreachable, format!("{uri}: {why}")),
+            Self::Said(why) => (ErrorCode::Unreachable, format!("{shown}: {why}")),
+            Self::Web(fault) => {
+                let code = match fault.reason {
+                    WebReason::Refused => ErrorCode::AuthFailed,
+                    WebReason::Missing => ErrorCode::NotFound,
+                    WebReason::Changed => ErrorCode::Corrupt,
+                    WebReason::NoRanges | WebReason::Redirected => ErrorCode::Rejected,
+                    WebReason::Untrusted => ErrorCode::TlsFailed,
+                    WebReason::Away | WebReason::Other => ErrorCode::Unreachable,
+                };
+                (code, fault.to_string())
+            }
             Self::Fault(fault) => {
                 let code = match fault.reason {
                     Reason::Refused => ErrorCode::AuthFailed,
@@ -240,7 +295,7 @@ impl Failed {
                     Reason::Changed => ErrorCode::Corrupt,
                     Reason::Full | Reason::Away | Reason::Other => ErrorCode::Unreachable,
                 };
-                (code, format!("{uri}: {fault}; {}", fault.reason.reader_advice()))
+                (code, format!("{shown}: {fault}"))
             }
         };
         lock(learned).error.get_or_insert((code, message));

@@ -7,6 +7,7 @@ use gstreamer_rtsp::rtsp_message::RTSPMessage;
 use sightline_schema::{ErrorCode, Transport};
 
 use super::decoder::Tap;
+use super::decoders::{self, Codec};
 use super::packets;
 use super::{GstOptions, guarded, lock, make};
 
@@ -162,8 +163,8 @@ fn link_decoding(
     }
     let encoding = structure.and_then(|s| s.get::<String>("encoding-name").ok()).unwrap_or_default();
     let names: &[&str] = match encoding.to_ascii_uppercase().as_str() {
-        "H264" => &["rtph264depay", "h264parse", "avdec_h264"],
-        "H265" => &["rtph265depay", "h265parse", h265_decoder()],
+        "H264" => &["rtph264depay", "h264parse", decoder_of(Codec::H264, tap)?],
+        "H265" => &["rtph265depay", "h265parse", decoder_of(Codec::H265, tap)?],
         "JPEG" => &["rtpjpegdepay", "jpegdec"],
         "MP4V-ES" => &["rtpmp4vdepay", "mpeg4videoparse", "avdec_mpeg4"],
         other => {
@@ -194,11 +195,15 @@ fn link_decoding(
     Ok(())
 }
 
-/// libav's decoder takes half the time of libde265.
-fn h265_decoder() -> &'static str {
-    if gst::ElementFactory::find("avdec_h265").is_some() {
-        return "avdec_h265";
+fn decoder_of(codec: Codec, tap: &Tap) -> Result<&'static str, (ErrorCode, String)> {
+    let Some(decoder) = decoders::best(codec, tap.in_software) else {
+        let message = format!(
+            "nothing that may decode {codec:?} is here; install gstreamer1.0-libav, or choose another --decoder than was chosen"
+        );
+        return Err((ErrorCode::CodecUnsupported, message));
+    };
+    if decoder == "libde265dec" {
+        tracing::warn!("gstreamer1.0-libav is missing: H.265 is decoded by libde265dec at twice the cost");
     }
-    tracing::warn!("gstreamer1.0-libav is missing: H.265 is decoded by libde265dec at twice the cost");
-    "libde265dec"
+    Ok(decoder)
 }

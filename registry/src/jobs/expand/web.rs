@@ -1,16 +1,15 @@
 //! A file by HTTP: its server is asked when it was made, and nothing else of it is read.
 
-use std::net::SocketAddr;
+use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
 
-use reqwest::header::LAST_MODIFIED;
-use reqwest::redirect::Policy;
-use reqwest::{Client, Url};
+use sightline_service::objects::{WebFault, WebFile, WebReason};
 use sightline_service::uri_policy::{Target, resolve};
+use url::Url;
 
 use super::{File, Looking, Refused};
 
-const CONNECT: Duration = Duration::from_secs(5);
+/// For who waits; a worker has more patience.
 const ANSWER: Duration = Duration::from_secs(10);
 const RESOLUTION: Duration = Duration::from_secs(3);
 const GIVE: &str = "say when it began with --start or --start-from-name";
@@ -32,63 +31,38 @@ pub(super) async fn look(looking: &Looking, uri: &str) -> Result<File, Refused> 
         let asked = name.clone();
         let resolving = tokio::task::spawn_blocking(move || resolve(&asked).unwrap_or_default());
         let found = tokio::time::timeout(RESOLUTION, resolving).await;
-        let found = found.ok().and_then(Result::ok).unwrap_or_default();
-        looking.policy.check_addresses(&name, &found)?;
-        addresses.extend(found.into_iter().map(|address| SocketAddr::new(address, 0)));
+        addresses = found.ok().and_then(Result::ok).unwrap_or_default();
+        looking.policy.check_addresses(&name, &addresses)?;
     }
     let modified = if looking.dates { Some(modified(&url, &addresses).await?) } else { None };
     Ok(File { uri: url.to_string(), modified })
 }
 
-async fn modified(url: &Url, addresses: &[SocketAddr]) -> Result<SystemTime, Refused> {
-    let host = url.host_str().unwrap_or_default();
-    if url.domain().is_some() && addresses.is_empty() {
-        return Err(Refused::new(format!("nobody knows the name {host}"), "correct it, or give --start"));
+async fn modified(url: &Url, addresses: &[IpAddr]) -> Result<SystemTime, Refused> {
+    if let Some(name) = url.domain().filter(|_| addresses.is_empty()) {
+        return Err(Refused::new(format!("nobody knows the name {name}"), "correct it, or give --start"));
     }
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let mut client = Client::builder()
-        .redirect(Policy::none())
-        .no_proxy()
-        .connect_timeout(CONNECT)
-        .timeout(ANSWER)
-        .user_agent(concat!("sightline/", env!("CARGO_PKG_VERSION")));
-    if url.domain().is_some() {
-        client = client.resolve_to_addrs(host, addresses);
-    }
-    let client = client
-        .build()
-        .map_err(|error| Refused::new(format!("can't be asked for: {}", told(&error)), GIVE))?;
-    let answer = client.head(url.clone()).send().await.map_err(|error| {
-        Refused::new(
-            format!("its server does not answer ({})", told(&error)),
-            "try again when it does, or give --start",
-        )
+    let file = WebFile::open(url.as_str(), addresses)?.with_patience(Duration::ZERO);
+    let looked = tokio::time::timeout(ANSWER, file.head()).await;
+    let looked = looked.map_err(|_| {
+        Refused::new("its server does not answer in time", "try again when it does, or give --start")
     })?;
-    let status = answer.status();
-    if status.is_redirection() {
-        return Err(Refused::new("it redirects, and that is not followed here", "give where it leads to"));
-    }
-    if !status.is_success() {
-        let next_step = "look whether it is there for everybody, and correct the address";
-        return Err(Refused::new(format!("its server answers with {}", status.as_u16()), next_step));
-    }
-    let date = answer.headers().get(LAST_MODIFIED).and_then(|value| value.to_str().ok());
-    let date = date.and_then(|text| jiff::fmt::rfc2822::parse(text).ok());
-    match date {
-        Some(date) => {
-            let seconds = u64::try_from(date.timestamp().as_second()).unwrap_or(0);
-            Ok(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds))
-        }
-        None => Err(Refused::new("its server does not say when it was made", GIVE)),
-    }
+    let meta = looked.map_err(|fault: WebFault| Refused::new(fault.to_string(), next_step(fault.reason)))?;
+    meta.modified.ok_or_else(|| Refused::new("its server does not say when it was made", GIVE))
 }
 
-/// The deepest reason, without the address, which may hold a secret.
-fn told(error: &reqwest::Error) -> String {
-    let mut deepest: &dyn std::error::Error = error;
-    while let Some(source) = deepest.source() {
-        deepest = source;
+const fn next_step(reason: WebReason) -> &'static str {
+    match reason {
+        WebReason::Refused | WebReason::Missing => {
+            "look whether it is there for everybody, and whether a signed link still counts; correct the address"
+        }
+        WebReason::Redirected => "give where it leads to",
+        WebReason::Away => "try again when it does, or give --start",
+        WebReason::Untrusted => {
+            "let whoever runs the registry trust the authority that signed its certificate"
+        }
+        WebReason::NoRanges | WebReason::Changed | WebReason::Other => {
+            "look at the server's own log, or put the file into a bucket or a folder"
+        }
     }
-    let text = deepest.to_string();
-    if text.contains("://") { "no answer".to_owned() } else { text }
 }

@@ -5,9 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
-use sightline_schema::HEADER_SCHEMA;
+use sightline_schema::{HEADER_SCHEMA, HEADER_TRACEPARENT};
 
 use crate::kafka::tail::Tailed;
+
+/// Headers of a record of `detections` that is not sampled: its type and its schema.
+const PLAIN: usize = 2;
 
 /// Records of one partition, in order. While it lives, its bytes count as under way.
 pub struct Batch {
@@ -25,6 +28,7 @@ struct Place {
     key: Option<Range<usize>>,
     value: Option<Range<usize>>,
     schema: Option<Range<usize>>,
+    traceparent: Option<Range<usize>>,
 }
 
 /// A record of a batch.
@@ -38,6 +42,8 @@ pub struct Record<'a> {
     pub value: Option<&'a [u8]>,
     /// What its header says it is.
     pub schema: Option<&'a str>,
+    /// Which trace and span it belongs to, where it is sampled.
+    pub traceparent: Option<&'a str>,
 }
 
 impl Batch {
@@ -47,15 +53,21 @@ impl Batch {
 
     pub(super) fn push(&mut self, message: &BorrowedMessage<'_>) {
         let headers = message.headers();
-        let schema = headers.and_then(|headers| {
-            headers.iter().find(|header| header.key == HEADER_SCHEMA).and_then(|header| header.value)
-        });
+        let find = |name: &str| {
+            let found = headers?.iter().find(|header| header.key == name);
+            found.and_then(|header| header.value)
+        };
+        let schema = find(HEADER_SCHEMA);
+        // What is not sampled has no third header, most of the time, and nothing is looked for.
+        let has_more = headers.is_some_and(|headers| headers.count() > PLAIN);
+        let traceparent = if has_more { find(HEADER_TRACEPARENT) } else { None };
         let place = Place {
             offset: message.offset(),
             timestamp_ms: message.timestamp().to_millis().unwrap_or(0),
             key: message.key().map(|key| self.keep(key)),
             value: message.payload().map(|value| self.keep(value)),
             schema: schema.map(|schema| self.keep(schema)),
+            traceparent: traceparent.map(|traceparent| self.keep(traceparent)),
         };
         self.records.push(place);
     }
@@ -93,6 +105,7 @@ impl Batch {
             key: slice(&place.key),
             value: slice(&place.value),
             schema: slice(&place.schema).and_then(|schema| std::str::from_utf8(schema).ok()),
+            traceparent: slice(&place.traceparent).and_then(|text| std::str::from_utf8(text).ok()),
         })
     }
 

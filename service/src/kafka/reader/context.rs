@@ -31,7 +31,7 @@ pub(crate) struct ReaderContext {
     /// What was read and is not on its way yet. Here, so that it goes before the step of a rebalance: records behind it would
     /// belong to nobody, or worse, to a partition that went and came back elsewhere in the log.
     filling: Mutex<Option<Batch>>,
-    under_way: Arc<AtomicUsize>,
+    pub(super) under_way: Arc<AtomicUsize>,
     /// Somebody waits for partitions that the work still holds.
     pub(super) is_waiting: AtomicBool,
     from: From,
@@ -45,17 +45,12 @@ pub(crate) struct ReaderContext {
 }
 
 impl ReaderContext {
-    pub(super) fn new(
-        link: LinkContext,
-        steps: Sender<Step>,
-        under_way: Arc<AtomicUsize>,
-        from: From,
-    ) -> Self {
+    pub(super) fn new(link: LinkContext, steps: Sender<Step>, from: From) -> Self {
         Self {
             link,
             steps: Mutex::new(steps),
             filling: Mutex::default(),
-            under_way,
+            under_way: Arc::default(),
             is_waiting: AtomicBool::new(false),
             from,
             ends: Mutex::default(),

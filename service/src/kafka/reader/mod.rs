@@ -8,7 +8,7 @@ mod batch;
 mod context;
 mod poll;
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::sync::{Arc, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -30,6 +30,9 @@ use super::transaction::GroupOffsets;
 
 /// How long one question for offsets may take.
 const ASK: Duration = Duration::from_secs(10);
+
+/// One that is asked while others wait.
+const ASK_NAME: Duration = Duration::from_secs(2);
 
 /// A partition of one of the topics read.
 pub type Partition = (String, i32);
@@ -94,8 +97,9 @@ pub struct Committed {
 
 /// Reads topics as a member of a group. Dropping it leaves the group.
 pub struct Reader {
-    consumer: Arc<BaseConsumer<ReaderContext>>,
+    /// Gone before the client is: a rebalance in its last moments waits for nobody's answer.
     steps: Receiver<Step>,
+    consumer: Arc<BaseConsumer<ReaderContext>>,
     stop: Arc<AtomicBool>,
     poller: Option<JoinHandle<()>>,
     bootstrap: String,
@@ -104,6 +108,23 @@ pub struct Reader {
 impl Reader {
     /// Joins, in the background.
     pub fn join(settings: &KafkaSettings, options: &ReaderOptions) -> Result<Self, KafkaFault> {
+        let mut reader = Self::unpolled(settings, options)?;
+        let polling = poll::Poller {
+            consumer: Arc::clone(&reader.consumer),
+            stop: Arc::clone(&reader.stop),
+            most_bytes: options.most_bytes,
+            under_way: Arc::clone(&reader.consumer.context().under_way),
+        };
+        let poller = thread::Builder::new()
+            .name("kafka reader".to_owned())
+            .spawn(move || polling.run())
+            .map_err(|error| KafkaFault::new(FaultKind::Other, format!("cannot start a thread: {error}")))?;
+        reader.poller = Some(poller);
+        Ok(reader)
+    }
+
+    /// One that nobody polls yet.
+    fn unpolled(settings: &KafkaSettings, options: &ReaderOptions) -> Result<Self, KafkaFault> {
         let mut config = settings.client_config();
         config
             .set("group.id", &options.group)
@@ -126,27 +147,20 @@ impl Reader {
         }
         let (sender, steps) = mpsc::channel();
         let link = LinkContext { link: Link::new(settings.bootstrap()) };
-        let under_way = Arc::new(AtomicUsize::new(0));
-        let context = ReaderContext::new(link, sender, Arc::clone(&under_way), options.from);
+        let context = ReaderContext::new(link, sender, options.from);
         let consumer: BaseConsumer<ReaderContext> =
             config.create_with_context(context).map_err(|error| KafkaFault::of_client(&error))?;
         let topics: Vec<&str> = options.topics.iter().map(String::as_str).collect();
         consumer
             .subscribe(&topics)
             .map_err(|error| KafkaFault::of_link(code_of(&error), "", settings.bootstrap()))?;
-        let consumer = Arc::new(consumer);
-        let stop = Arc::new(AtomicBool::new(false));
-        let polling = poll::Poller {
-            consumer: Arc::clone(&consumer),
-            stop: Arc::clone(&stop),
-            most_bytes: options.most_bytes,
-            under_way,
-        };
-        let poller = thread::Builder::new()
-            .name("kafka reader".to_owned())
-            .spawn(move || polling.run())
-            .map_err(|error| KafkaFault::new(FaultKind::Other, format!("cannot start a thread: {error}")))?;
-        Ok(Self { consumer, steps, stop, poller: Some(poller), bootstrap: settings.bootstrap().to_owned() })
+        Ok(Self {
+            steps,
+            consumer: Arc::new(consumer),
+            stop: Arc::new(AtomicBool::new(false)),
+            poller: None,
+            bootstrap: settings.bootstrap().to_owned(),
+        })
     }
 
     /// The next step, waited for up to `timeout`. An error means that reading has ended, and says why.
@@ -171,6 +185,11 @@ impl Reader {
         generation(&*self.consumer)?;
         let metadata = self.consumer.group_metadata()?;
         Some(Position { offsets: list(next), metadata })
+    }
+
+    /// Whether the group knows it, as far as the client was told.
+    pub fn is_member(&self) -> bool {
+        generation(&*self.consumer).is_some()
     }
 
     /// Commits by itself, outside any transaction: `next` is the first offset not done.
@@ -207,6 +226,11 @@ impl Reader {
             note: place.metadata().to_owned(),
         });
         Ok(known.collect())
+    }
+
+    /// Kafka's name for itself. `None` while it does not answer.
+    pub fn cluster(&self) -> Option<String> {
+        self.consumer.client().fetch_cluster_id(ASK_NAME)
     }
 
     fn commit_list(&self, offsets: &TopicPartitionList) -> Result<(), KafkaFault> {

@@ -68,3 +68,26 @@ fn a_partition_that_was_held_back_flows_again_when_it_comes_back() {
     first.release(&("jobs".to_owned(), other));
     until(&first, |step| matches!(step, Step::Records(batch) if batch.partition == other).then_some(()));
 }
+
+#[test]
+fn a_rebalance_in_the_last_moments_of_the_client_waits_for_nobody() {
+    let broker = EmbeddedBroker::start(&[("jobs", 2)]).unwrap();
+    let options = ReaderOptions {
+        group: "workers".to_owned(),
+        topics: vec!["jobs".to_owned()],
+        from: From::Earliest,
+        most_bytes: 1 << 20,
+    };
+    // Its poller has ended before the partitions were taken back, as after a session that ran out.
+    let reader = Reader::unpolled(&KafkaSettings::plain(broker.bootstrap_servers()), &options).unwrap();
+    let deadline = Instant::now() + DEADLINE;
+    while !matches!(reader.steps.try_recv(), Ok(Step::Assigned(_))) {
+        assert!(Instant::now() < deadline, "no partitions came");
+        let _ = reader.consumer.poll(Duration::from_millis(50));
+    }
+    let dropping = thread::spawn(move || drop(reader));
+    while !dropping.is_finished() {
+        assert!(Instant::now() < deadline, "it still waits for an answer");
+        thread::sleep(Duration::from_millis(20));
+    }
+}

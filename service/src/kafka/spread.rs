@@ -1,20 +1,20 @@
-//! Which partition of its pool's queue a job goes to: the one with the least to do. Pure.
+//! Which partition of a queue a record goes to: the one with the least to do. Pure.
 
 /// What waits in each partition; index is the partition's number.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Spread {
+pub struct Spread {
     waiting: Vec<u64>,
     /// Where equals are counted from, so that not all begin with the first.
     turn: usize,
 }
 
 impl Spread {
-    pub(crate) fn new(waiting: Vec<u64>, turn: usize) -> Self {
+    pub fn new(waiting: Vec<u64>, turn: usize) -> Self {
         Self { waiting, turn }
     }
 
-    /// The partition for one more, which is counted from now on. `None`: there is none.
-    pub(crate) fn next(&mut self) -> Option<i32> {
+    /// The index of the partition for one more, which is counted from now on. `None`: there is none.
+    pub fn place(&mut self) -> Option<i32> {
         let count = self.waiting.len();
         let least = (0..count)
             .map(|step| (self.turn + step) % count)
@@ -31,7 +31,7 @@ mod tests {
 
     fn taken(waiting: &[u64], turn: usize, jobs: usize) -> Vec<i32> {
         let mut spread = Spread::new(waiting.to_vec(), turn);
-        (0..jobs).filter_map(|_| spread.next()).collect()
+        (0..jobs).filter_map(|_| spread.place()).collect()
     }
 
     #[test]
