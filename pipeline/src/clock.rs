@@ -14,6 +14,8 @@ const STEP_US: i64 = 1_000_000;
 const BELIEVED_US: i64 = 10_000_000;
 /// The first report within this time anchors the clock; a later one moves it little by little.
 const ANCHOR_US: i64 = 5_000_000;
+/// The quickest of the arrivals of so much of a stream is taken for sure enough where a run waits for that.
+const SURE_US: i64 = 1_500_000;
 /// Arrivals are looked at over this much of the stream: one of them will have come without delay.
 const WINDOW_US: i64 = 10_000_000;
 /// A frame may be on its way for this long: what is promised while none comes stays so far behind.
@@ -30,6 +32,8 @@ pub struct CaptureClock {
     first_pts_us: i64,
     last_pts_us: i64,
     last: Timestamp,
+    /// The one before it.
+    before: Timestamp,
     arrivals: Arrivals,
     /// What the camera's latest report said, µs.
     reported: Option<Reported>,
@@ -70,6 +74,7 @@ impl CaptureClock {
             first_pts_us: 0,
             last_pts_us: 0,
             last: Timestamp::from_micros(i64::MIN),
+            before: Timestamp::from_micros(i64::MIN),
             arrivals: Arrivals::default(),
             reported: None,
             anchored: false,
@@ -88,6 +93,18 @@ impl CaptureClock {
     /// How far the camera's clock is ahead of ours, once it reported.
     pub fn offset_ms(&self) -> Option<i64> {
         self.reported.map(|reported| reported.against_ours_us / 1_000)
+    }
+
+    /// Whether its times are more than the arrival of a stream's first pictures, which may be late: the camera has
+    /// reported, or enough has arrived.
+    pub fn is_sure(&self) -> bool {
+        let passed_us = self.last_pts_us.saturating_sub(self.first_pts_us);
+        self.kind == Clock::File || self.anchored || passed_us >= SURE_US
+    }
+
+    /// Nobody got the last time that was given: the next may be before it.
+    pub fn take_back(&mut self) {
+        self.last = self.before;
     }
 
     /// The wall time of a frame that arrived `now`; `camera` is its wall time by the camera's reports, if there were
@@ -114,7 +131,7 @@ impl CaptureClock {
         let wall_us = self.offset_us.unwrap_or(arrived_us).saturating_add(pts_us);
         // Where the clock has to go back it goes at half its speed until the time has come.
         let least_us = self.last.as_micros().saturating_add(passed_us / 2);
-        self.last = Timestamp::from_micros(wall_us.max(least_us));
+        self.before = std::mem::replace(&mut self.last, Timestamp::from_micros(wall_us.max(least_us)));
         Stamp { captured_at: self.last, change }
     }
 

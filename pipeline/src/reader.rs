@@ -53,6 +53,8 @@ pub struct Reader {
     timeline: Timeline,
     clock: CaptureClock,
     recorded: bool,
+    /// The run before still has results: until the clock is sure, what is seen here is that one's.
+    taking_over: bool,
     /// Skipped since the last frame that was handed on.
     owed: Skipped,
     /// Access units counted into the metrics so far.
@@ -93,6 +95,7 @@ impl Reader {
             timeline: Timeline::default(),
             clock,
             recorded,
+            taking_over: false,
             owed: Skipped::default(),
             counted: 0,
             announced: false,
@@ -136,7 +139,11 @@ impl Reader {
                 Pulled::Frame(frame) => {
                     let (frame, change) = self.stamp(frame);
                     seen(&frame);
-                    self.announce(&frame, change, source.video().fps).and_then(|()| self.offer(frame))
+                    if self.taking_over && !self.clock.is_sure() {
+                        self.leave_to_predecessor(&frame)
+                    } else {
+                        self.announce(&frame, change, source.video().fps).and_then(|()| self.offer(frame))
+                    }
                 }
             };
             if said.is_err() {
@@ -155,6 +162,12 @@ impl Reader {
         }
         self.announced = false;
         self.reopened = Some(gap);
+    }
+
+    /// Whether the run before still has results. The two are joined where the first of this one's was taken, and one that is
+    /// dated by the arrival of a stream's first pictures may be late: then the same moment would be seen twice.
+    pub fn taking_over(&mut self, from_a_run: bool) {
+        self.taking_over = from_a_run;
     }
 
     /// Other settings: the gate is another, and what results mean from here on is said.
@@ -231,6 +244,13 @@ impl Reader {
             None => UNKNOWN_INTERVAL_US,
         };
         self.gate.interval_us().unwrap_or(0).max(frames_us)
+    }
+
+    fn leave_to_predecessor(&mut self, frame: &Frame) -> Result<(), Closed> {
+        self.clock.take_back();
+        self.owed.merge(&frame.skipped);
+        self.owed.add(SkipReason::Overlap, 1);
+        self.idle(CameraState::Connecting, None)
     }
 
     fn offer(&mut self, mut frame: Frame) -> Result<(), Closed> {

@@ -10,17 +10,21 @@ use crate::batch::WhenFull;
 use crate::metrics::PipelineMetrics;
 use crate::testing::planes;
 
-/// Gives frames of these numbers, 1 ms apart, then ends.
-struct Frames(VecDeque<u64>);
+/// Gives frames of these numbers, 1 ms apart, then ends. From a number on the camera says when it took them: number 0 then.
+struct Frames {
+    seqs: VecDeque<u64>,
+    reports: Option<(u64, Timestamp)>,
+}
 
 impl Source for Frames {
     fn pull(&mut self, _: Duration) -> Result<Pulled, StreamError> {
-        let Some(seq) = self.0.pop_front() else { return Ok(Pulled::End) };
+        let Some(seq) = self.seqs.pop_front() else { return Ok(Pulled::End) };
+        let taken = |(from, began): (u64, Timestamp)| (seq >= from).then(|| after(began, seq));
         Ok(Pulled::Frame(SourceFrame {
             arrived: None,
             planes: planes(),
             pts_us: Some(seq as i64 * 1_000),
-            camera_time: None,
+            camera_time: self.reports.and_then(taken),
             decode_time: None,
             seq,
             skipped: Skipped::default(),
@@ -48,9 +52,15 @@ impl Source for Frames {
     }
 }
 
+fn after(began: Timestamp, ms: u64) -> Timestamp {
+    Timestamp::from_micros(began.as_micros() + ms as i64 * 1_000)
+}
+
 struct Setting {
     slots: Arc<Slots>,
     reader: Reader,
+    /// From which frame on the camera says when it took them, and when it took number 0.
+    reports: Option<(u64, Timestamp)>,
 }
 
 impl Setting {
@@ -66,13 +76,13 @@ impl Setting {
             CaptureClock::new(Clock::Arrival, 0),
             GapReason::PodLost,
         );
-        Self { slots, reader }
+        Self { slots, reader, reports: None }
     }
 
     /// What is handed on of these frames, as few as a slot holds.
     fn read(&mut self, frames: impl IntoIterator<Item = u64>) -> Vec<StreamItem> {
-        let mut source = Frames(frames.into_iter().collect());
-        let (count, mut read) = (source.0.len(), 0);
+        let mut source = Frames { seqs: frames.into_iter().collect(), reports: self.reports };
+        let (count, mut read) = (source.seqs.len(), 0);
         let stopped = self.reader.run(&mut source, &|| false, &mut |_| read += 1).unwrap();
         assert_eq!((stopped, read), (Stopped::SourceEnded, count));
         self.slots.close();
@@ -186,4 +196,47 @@ fn another_size_begins_the_stream_anew_in_its_epoch() {
         "{items:?}"
     );
     assert_eq!(frames(&items).iter().map(|frame| frame.seq).collect::<Vec<_>>(), [2, 3]);
+}
+
+#[test]
+fn what_is_not_surely_dated_is_the_predecessors_while_there_is_one() {
+    let mut setting = Setting::new(&Sampling::EveryFrame);
+    // It arrives a second late.
+    let began = Timestamp::from_micros(now().as_micros() - 1_000_000);
+    setting.reports = Some((5, began));
+    setting.reader.taking_over(true);
+    let items = setting.read(0..7);
+    let [
+        StreamItem::Mark(Mark::Started { clock, at, lost, .. }),
+        StreamItem::Frame(first),
+        StreamItem::Frame(_),
+    ] = &items[..]
+    else {
+        panic!("{items:?}")
+    };
+    assert_eq!((*clock, *at, *lost), (Clock::Ntp, after(began, 5), Some(GapReason::PodLost)));
+    assert_eq!((first.seq, first.captured_at), (5, after(began, 5)));
+    assert_eq!(first.skipped.get(SkipReason::Overlap), 5);
+}
+
+#[test]
+fn a_camera_that_does_not_report_is_not_waited_for_long() {
+    let mut setting = Setting::new(&Sampling::EveryFrame);
+    setting.reader.taking_over(true);
+    assert_eq!(
+        frames(&setting.read(0..1_502)).iter().map(|frame| frame.seq).collect::<Vec<_>>(),
+        [1_500, 1_501]
+    );
+}
+
+#[test]
+fn without_a_predecessor_no_frame_waits_for_the_clock() {
+    let mut setting = Setting::new(&Sampling::EveryFrame);
+    setting.reader.taking_over(true);
+    assert!(setting.read(0..3).is_empty());
+    // It died meanwhile.
+    setting.reader.taking_over(false);
+    let items = setting.read(3..5);
+    assert_eq!(frames(&items)[0].skipped.get(SkipReason::Overlap), 3);
+    assert_eq!(frames(&items).len(), 2);
 }

@@ -224,6 +224,7 @@ impl Stream {
         let until = Instant::now() + SLICE;
         let pause = || control.is_over() || Instant::now() >= until;
         let watched = self.manner.watched;
+        self.reader.taking_over(self.context.lost == GapReason::Moved && control.is_held());
         let mut sight = None;
         let stopped = self.reader.run(source, &pause, &mut |frame| {
             if let (true, Planes::Host(planes)) = (watched, &frame.planes) {
