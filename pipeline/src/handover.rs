@@ -94,6 +94,8 @@ pub struct Settings {
 
 struct Inner {
     hold: Hold,
+    /// The run before still has results.
+    is_joined: bool,
     /// How often the process had slept when this run was last known to count.
     sleeps: u64,
     /// Of a held run: the first result that is ready, and since when.
@@ -153,6 +155,7 @@ impl RunControl {
         let sleeps = awake.as_ref().map_or(0, Awake::sleeps);
         let inner = Inner {
             hold: Hold::Open,
+            is_joined: false,
             sleeps,
             first: None,
             until: None,
@@ -167,6 +170,17 @@ impl RunControl {
     /// Its results wait for `release`.
     pub fn hold(&self) {
         self.lock().hold = Hold::Held;
+    }
+
+    /// Whether the run before, on another pod, still has results: what is seen now is seen there, too.
+    pub fn join(&self, has_results: bool) {
+        self.lock().is_joined = has_results;
+    }
+
+    /// Whether results wait for a run that still has some.
+    pub fn is_joined(&self) -> bool {
+        let inner = self.lock();
+        inner.is_joined && inner.hold == Hold::Held
     }
 
     /// The run before has ended, or is not waited for any longer.
@@ -326,6 +340,20 @@ mod tests {
         run.release(release);
         run.release(Release { reason: GapReason::PodLost, ..release });
         assert_eq!([run.way(at(200)), run.way(at(300))], [Way::Release(release), Way::Out]);
+    }
+
+    #[test]
+    fn a_run_is_joined_while_it_waits_for_one_that_has_results() {
+        let run = control();
+        run.join(true);
+        assert!(!run.is_joined(), "it waits for nobody");
+        run.hold();
+        assert!(run.is_joined());
+        run.join(false);
+        assert!(!run.is_joined(), "that one has stopped, or died");
+        run.join(true);
+        run.release(Release { last: None, reason: GapReason::Moved, slept: false });
+        assert!(!run.is_joined());
     }
 
     #[test]

@@ -53,8 +53,6 @@ pub struct Reader {
     timeline: Timeline,
     clock: CaptureClock,
     recorded: bool,
-    /// The run before still has results: until the clock is sure, what is seen here is that one's.
-    taking_over: bool,
     /// Skipped since the last frame that was handed on.
     owed: Skipped,
     /// Access units counted into the metrics so far.
@@ -95,7 +93,6 @@ impl Reader {
             timeline: Timeline::default(),
             clock,
             recorded,
-            taking_over: false,
             owed: Skipped::default(),
             counted: 0,
             announced: false,
@@ -128,6 +125,19 @@ impl Reader {
         stop: &dyn Fn() -> bool,
         seen: &mut dyn FnMut(&Frame),
     ) -> Result<Stopped, StreamError> {
+        self.run_joined(source, stop, &|| false, seen)
+    }
+
+    /// The same behind another run. While that one still has results (`joined`), what is seen here before the clock is sure is
+    /// that one's: the two are joined at the time of this one's first, and one that is dated by the arrival of a stream's first
+    /// pictures may be late. Then the same moment would be seen twice.
+    pub fn run_joined(
+        &mut self,
+        source: &mut dyn Source,
+        stop: &dyn Fn() -> bool,
+        joined: &dyn Fn() -> bool,
+        seen: &mut dyn FnMut(&Frame),
+    ) -> Result<Stopped, StreamError> {
         loop {
             if stop() {
                 return Ok(Stopped::Wanted);
@@ -139,7 +149,7 @@ impl Reader {
                 Pulled::Frame(frame) => {
                     let (frame, change) = self.stamp(frame);
                     seen(&frame);
-                    if self.taking_over && !self.clock.is_sure() {
+                    if !self.clock.is_sure() && joined() {
                         self.leave_to_predecessor(&frame)
                     } else {
                         self.announce(&frame, change, source.video().fps).and_then(|()| self.offer(frame))
@@ -162,12 +172,6 @@ impl Reader {
         }
         self.announced = false;
         self.reopened = Some(gap);
-    }
-
-    /// Whether the run before still has results. The two are joined where the first of this one's was taken, and one that is
-    /// dated by the arrival of a stream's first pictures may be late: then the same moment would be seen twice.
-    pub fn taking_over(&mut self, from_a_run: bool) {
-        self.taking_over = from_a_run;
     }
 
     /// Other settings: the gate is another, and what results mean from here on is said.

@@ -61,6 +61,8 @@ struct Setting {
     reader: Reader,
     /// From which frame on the camera says when it took them, and when it took number 0.
     reports: Option<(u64, Timestamp)>,
+    /// A run before still has results.
+    joined: bool,
 }
 
 impl Setting {
@@ -76,14 +78,15 @@ impl Setting {
             CaptureClock::new(Clock::Arrival, 0),
             GapReason::PodLost,
         );
-        Self { slots, reader, reports: None }
+        Self { slots, reader, reports: None, joined: false }
     }
 
     /// What is handed on of these frames, as few as a slot holds.
     fn read(&mut self, frames: impl IntoIterator<Item = u64>) -> Vec<StreamItem> {
         let mut source = Frames { seqs: frames.into_iter().collect(), reports: self.reports };
         let (count, mut read) = (source.seqs.len(), 0);
-        let stopped = self.reader.run(&mut source, &|| false, &mut |_| read += 1).unwrap();
+        let joined = self.joined;
+        let stopped = self.reader.run_joined(&mut source, &|| false, &|| joined, &mut |_| read += 1).unwrap();
         assert_eq!((stopped, read), (Stopped::SourceEnded, count));
         self.slots.close();
         let items = std::iter::from_fn(|| self.slots.take()).map(|work| work.item).collect();
@@ -204,7 +207,7 @@ fn what_is_not_surely_dated_is_the_predecessors_while_there_is_one() {
     // It arrives a second late.
     let began = Timestamp::from_micros(now().as_micros() - 1_000_000);
     setting.reports = Some((5, began));
-    setting.reader.taking_over(true);
+    setting.joined = true;
     let items = setting.read(0..7);
     let [
         StreamItem::Mark(Mark::Started { clock, at, lost, .. }),
@@ -222,7 +225,7 @@ fn what_is_not_surely_dated_is_the_predecessors_while_there_is_one() {
 #[test]
 fn a_camera_that_does_not_report_is_not_waited_for_long() {
     let mut setting = Setting::new(&Sampling::EveryFrame);
-    setting.reader.taking_over(true);
+    setting.joined = true;
     assert_eq!(
         frames(&setting.read(0..1_502)).iter().map(|frame| frame.seq).collect::<Vec<_>>(),
         [1_500, 1_501]
@@ -232,10 +235,10 @@ fn a_camera_that_does_not_report_is_not_waited_for_long() {
 #[test]
 fn without_a_predecessor_no_frame_waits_for_the_clock() {
     let mut setting = Setting::new(&Sampling::EveryFrame);
-    setting.reader.taking_over(true);
+    setting.joined = true;
     assert!(setting.read(0..3).is_empty());
     // It died meanwhile.
-    setting.reader.taking_over(false);
+    setting.joined = false;
     let items = setting.read(3..5);
     assert_eq!(frames(&items)[0].skipped.get(SkipReason::Overlap), 3);
     assert_eq!(frames(&items).len(), 2);

@@ -224,9 +224,9 @@ impl Stream {
         let until = Instant::now() + SLICE;
         let pause = || control.is_over() || Instant::now() >= until;
         let watched = self.manner.watched;
-        self.reader.taking_over(self.context.lost == GapReason::Moved && control.is_held());
         let mut sight = None;
-        let stopped = self.reader.run(source, &pause, &mut |frame| {
+        let joined = || control.is_joined();
+        let stopped = self.reader.run_joined(source, &pause, &joined, &mut |frame| {
             if let (true, Planes::Host(planes)) = (watched, &frame.planes) {
                 sight = watch.look(planes, Instant::now()).or(sight);
             }

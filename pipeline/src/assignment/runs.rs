@@ -126,6 +126,7 @@ impl Runs {
                 // before that.
                 if waits || ready.is_live() {
                     control.hold();
+                    control.join(before.iter().any(|run| has_results(run, view, &pod, now)));
                 }
                 let claimed = Claimed {
                     epoch: claim.epoch,
@@ -351,6 +352,7 @@ impl Run {
             true => ready.is_some_and(|since| waited(since, PATIENCE)),
             false => waited(self.began, SIGN_OF_LIFE),
         };
+        control.join(before.iter().any(|run| has_results(run, view, pod, now)));
         let knows_all = view.run(id, self.claim.epoch).is_some();
         if knows_all && open.is_empty() || gives_up {
             control.release(Release {
@@ -375,6 +377,11 @@ impl Run {
         runner.publisher.status(&status);
         runner.metrics.camera(camera).state(CameraState::Retrying);
     }
+}
+
+/// Whether another pod's run goes on, as far as it is known.
+fn has_results(run: &RunSeen, view: &View, pod: &str, now: Instant) -> bool {
+    run.state == CameraState::Running && *run.pod != *pod && view.is_heard(&run.pod, now)
 }
 
 /// Why something may be missing after the runs before. `alive`: they are there to hand over.
