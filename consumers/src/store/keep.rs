@@ -92,9 +92,10 @@ fn remove(
     metrics: &StoreMetrics,
 ) -> Result<(), DatabaseFault> {
     let Keep { table, time, age } = *keep;
+    // A ctid is a row's place within its partition (or TimescaleDB's chunk): others have rows of that place, too.
+    let old = format!("{time} < now() - $1 * interval '1 second'");
     let statement = format!(
-        "DELETE FROM {table} WHERE ctid = ANY (ARRAY(SELECT ctid FROM {table} WHERE {time} < now() - $1 * interval '1 second' \
-         LIMIT $2))"
+        "DELETE FROM {table} WHERE {old} AND ctid = ANY (ARRAY(SELECT ctid FROM {table} WHERE {old} LIMIT $2))"
     );
     let mut total = 0;
     while !shutdown.is_set() {
