@@ -4,9 +4,17 @@ use std::borrow::Cow;
 
 use serde::Deserialize;
 use sightline_schema::{
-    DetectionsRecord, FrameResult, Gap, Message as _, RecordError, SpecRecord, StreamRecord, Tick, TrackState,
+    DetectionsRecord, FrameResult, Gap, Message as _, ModelFacts, RecordError, SpecRecord, StreamRecord,
+    Tick, TrackState,
 };
 use thiserror::Error;
+
+/// The longest name of a camera, label, zone, line or model, bytes: what is made of it fits a record and a key of a table.
+const LONGEST: usize = 512;
+/// The largest `spec/1`, bytes: it goes into checkpoints, and its labels into every event.
+const LARGEST_SPEC: usize = 512 * 1024;
+/// So much of a text is shown that is not what it should be, characters.
+const SHOWN: usize = 64;
 
 /// Whole numbers of 1/100,000 of the frame, as boxes travel.
 pub(crate) const UNIT: f64 = 1e5;
@@ -60,8 +68,8 @@ pub enum UnreadableRecord {
     Unknown(RecordError),
     #[error(transparent)]
     Invalid(RecordError),
-    #[error("the record is not a valid frame/1; look at what wrote it: {0}")]
-    Frame(String),
+    #[error("the record is not a valid {schema}; look at what wrote it: {why}")]
+    Wrong { schema: &'static str, why: String },
 }
 
 impl From<RecordError> for UnreadableRecord {
@@ -85,7 +93,7 @@ impl<'a> Seen<'a> {
         };
         Ok(match record {
             DetectionsRecord::Frame(_) => Self::Frame(FrameView::parse(value)?),
-            DetectionsRecord::Spec(spec) => Self::Spec(spec),
+            DetectionsRecord::Spec(spec) => Self::Spec(limited(spec, value.len())?),
             DetectionsRecord::Stream(stream) => Self::Stream(stream),
             DetectionsRecord::Gap(gap) => Self::Gap(gap),
             DetectionsRecord::Tick(tick) => Self::Tick(tick),
@@ -111,6 +119,30 @@ impl<'a> Seen<'a> {
             Self::Tick(tick) => tick.epoch,
         }
     }
+}
+
+/// A spec that checkpoints and events can hold.
+fn limited(spec: SpecRecord, bytes: usize) -> Result<SpecRecord, UnreadableRecord> {
+    let wrong = |why| UnreadableRecord::Wrong { schema: SpecRecord::SCHEMA, why };
+    if bytes > LARGEST_SPEC {
+        return Err(wrong(format!("it has {bytes} bytes, and may have {LARGEST_SPEC}")));
+    }
+    let ModelFacts { name, sha256, .. } = &spec.model;
+    let places = spec.zones.iter().map(|zone| &zone.id).chain(spec.lines.iter().map(|line| &line.id));
+    let long = places.chain([&spec.camera, name, sha256]).find(|name| name.len() > LONGEST);
+    long.map_or(Ok(()), |name| Err(wrong(too_long(name))))?;
+    Ok(spec)
+}
+
+fn too_long(name: &str) -> String {
+    format!("{} has {} bytes, and a name may have {LONGEST}", shown(name), name.len())
+}
+
+/// The beginning of a text, in quotes.
+fn shown(text: &str) -> String {
+    let end = text.char_indices().nth(SHOWN).map_or(text.len(), |(at, _)| at);
+    let more = if end < text.len() { "…" } else { "" };
+    format!("{:?}{more}", &text[..end])
 }
 
 #[derive(Deserialize)]
@@ -153,20 +185,29 @@ impl<'a> FrameView<'a> {
     }
 
     fn parse(value: &'a [u8]) -> Result<Self, UnreadableRecord> {
-        let wrong = |why: String| UnreadableRecord::Frame(why);
+        let wrong = |why: String| UnreadableRecord::Wrong { schema: FrameResult::SCHEMA, why };
         let frame: Frame<'a> = serde_json::from_slice(value).map_err(|error| wrong(error.to_string()))?;
         if frame.camera.is_empty() {
             return Err(wrong("camera is empty".to_owned()));
+        }
+        if frame.camera.len() > LONGEST {
+            return Err(wrong(too_long(&frame.camera)));
         }
         if frame.width == 0 || frame.height == 0 {
             return Err(wrong(format!("width {} and height {} are no size", frame.width, frame.height)));
         }
         let at = millis(&frame.captured_at).ok_or_else(|| {
-            wrong(format!("captured_at {:?} is not a time of the years 1970 to 9999", frame.captured_at))
+            wrong(format!(
+                "captured_at {} is not a time of the years 1970 to 9999",
+                shown(&frame.captured_at)
+            ))
         })?;
         let (mut sights, mut others) = (Vec::with_capacity(frame.detections.len()), Vec::new());
         for (i, detection) in frame.detections.into_iter().enumerate() {
             let field = |what: &str| wrong(format!("detections[{i}].{what}"));
+            if detection.label.len() > LONGEST {
+                return Err(field(&format!("label: {}", too_long(&detection.label))));
+            }
             let [x_min, y_min, x_max, y_max] = detection.bounds;
             let in_frame = detection.bounds.iter().all(|value| (-1e-5..=1.0 + 1e-5).contains(value));
             if !in_frame || x_min > x_max || y_min > y_max {
@@ -292,7 +333,9 @@ mod tests {
             let good = r#"{"schema":"frame/1","camera":"gate","epoch":1,"seq":2,"captured_at":"2026-11-23T18:40:12.033Z","pts_us":0,"width":1920,"height":1080,"detections":[{"class_id":0,"label":"person","confidence":0.8741,"box":[0.4,0.3,0.5,0.6],"track":{"id":57,"state":"confirmed","age_s":12.4}}]}"#;
             assert!(good.contains(change));
             let text = good.replacen(change, to, 1);
-            Seen::parse(text.as_bytes(), None).map(|_| ()).map_err(|error| error.to_string())
+            Seen::parse(text.as_bytes(), Some(FrameResult::SCHEMA))
+                .map(|_| ())
+                .map_err(|error| error.to_string())
         };
         assert_eq!(frame("gate", "dock"), Ok(()));
         for (change, to, why) in [
@@ -309,7 +352,32 @@ mod tests {
             let error = frame(change, to).unwrap_err();
             assert!(error.contains(why), "{to}: {error}");
         }
+        let long = "x".repeat(900_000);
+        for (change, why) in [
+            ("person", "detections[0].label: \"xxx"),
+            ("gate", "… has 900000 bytes, and a name may have 512"),
+            ("2026-11-23T18:40:12.033Z", "… is not a time of the years 1970 to 9999"),
+        ] {
+            let error = frame(change, &long).unwrap_err();
+            assert!(error.contains(why) && error.len() < 300, "{change}: {}", error.len());
+        }
         let unknown = Seen::parse(br#"{"schema":"frame/2"}"#, None).unwrap_err();
         assert!(matches!(unknown, UnreadableRecord::Unknown(_)), "{unknown}");
+    }
+
+    #[test]
+    fn a_spec_that_no_checkpoint_could_hold_is_refused() {
+        let spec = |zone: &str, label: &str| {
+            let text = serde_json::json!({"schema": "spec/1", "camera": "gate", "epoch": 1, "generation": 1,
+                "zones": [{"id": zone, "polygon": [[0.0, 0.0], [1.0, 0.0], [1.0, 1.0]]}],
+                "model": {"name": "yolo", "sha256": "9f0c", "head": "end2end", "input": [640, 640], "classes": ["person"]},
+                "labels": {"site": label}});
+            Seen::parse(text.to_string().as_bytes(), None).map(|_| ()).map_err(|error| error.to_string())
+        };
+        assert_eq!(spec("dock", "hq"), Ok(()));
+        let error = spec("dock", &"x".repeat(600_000)).unwrap_err();
+        assert!(error.contains("not a valid spec/1") && error.contains("and may have 524288"), "{error}");
+        let error = spec(&"x".repeat(513), "hq").unwrap_err();
+        assert!(error.contains("has 513 bytes, and a name may have 512"), "{error}");
     }
 }

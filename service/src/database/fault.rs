@@ -104,7 +104,8 @@ fn kind(code: &str) -> DatabaseFaultKind {
         // It goes down, or comes up.
         _ if code.starts_with("57P") || code.starts_with("08") => Kind::Unreachable,
         _ if code.starts_with("42") => Kind::Schema,
-        _ if code.starts_with("22") || code.starts_with("23") => Kind::Data,
+        // Limits of the program: a value too long for an index.
+        _ if code.starts_with("22") || code.starts_with("23") || code.starts_with("54") => Kind::Data,
         // Its files: an input/output error is most often a full disk.
         _ if code.starts_with("58") => Kind::Full,
         _ => Kind::Other,
@@ -162,6 +163,7 @@ mod tests {
             ("42P01", Kind::Schema),
             ("22021", Kind::Data),
             ("23514", Kind::Data),
+            ("54000", Kind::Data),
             ("40001", Kind::Other),
         ] {
             assert_eq!(kind(code), want, "{code}");

@@ -1,21 +1,28 @@
 //! What could not be read goes to a topic of its own, as it came, and the rest goes on.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::message::{Header, OwnedHeaders};
 use sha2::{Digest as _, Sha256};
 
 use super::config::KafkaSettings;
 use super::fault::{FaultKind, KafkaFault};
-use super::producer::{LOW_LATENCY_LINGER_MS, Producer};
+use super::producer::{LOW_LATENCY_LINGER_MS, Producer, Refused, SendError};
 use super::tail::Tailed;
 
 /// Longer ones are cut: a record may be larger than the topic for dead letters takes.
 const MOST: usize = 256 * 1024;
 
-/// Waiting for what was sent.
+/// The same of a key, and of why: a reason may name what it found, whatever its length.
+const MOST_TEXT: usize = 1024;
+
+/// A full queue is asked again after it.
+const FULL: Duration = Duration::from_millis(5);
+
+/// Waiting for what was sent, and for room to send.
 const FLUSH: Duration = Duration::from_secs(30);
 
 /// The headers of a dead letter.
@@ -59,8 +66,10 @@ impl DeadLetters {
         self.flush(FLUSH)?.then_some(()).ok_or_else(|| KafkaFault::new(FaultKind::Unreachable, late()))
     }
 
-    /// Sends a copy of the record with why it could not be read; says so in the log. Never blocks.
+    /// Sends a copy of the record with why it could not be read; says so in the log. Waits where the client's queue is full, 30 s
+    /// at most.
     pub fn send(&self, record: &Tailed<'_>, why: &str) {
+        let why = &*cut(why);
         let Tailed { topic, partition, offset, .. } = *record;
         tracing::error!(
             topic,
@@ -81,6 +90,7 @@ impl DeadLetters {
     fn keep(&self, record: &Tailed<'_>, why: &str, consumer: Option<&str>) {
         let Tailed { topic, partition, offset, .. } = *record;
         let value = record.value.unwrap_or_default();
+        let why = &*cut(why);
         let sha256: String = Sha256::digest(value).iter().map(|byte| format!("{byte:02x}")).collect();
         let mut headers = vec![
             (HEADER_WHY, why.to_owned()),
@@ -95,22 +105,48 @@ impl DeadLetters {
             headers.insert(Header { key, value: Some(value) })
         });
         let failed = Arc::clone(&self.failed);
-        let on_delivery: super::OnDelivery = Box::new(move |outcome| {
+        let mut on_delivery: super::OnDelivery = Box::new(move |outcome| {
             if let Err(fault) = outcome {
                 failed.store(true, Ordering::SeqCst);
                 tracing::error!("a dead letter was not written: {fault}");
             }
         });
         let value = &value[..value.len().min(MOST)];
-        if let Err(refused) = self.producer.send_as_it_is(
-            &self.topic,
-            record.key.unwrap_or_default(),
-            value,
-            headers,
-            on_delivery,
-        ) {
-            self.failed.store(true, Ordering::SeqCst);
-            tracing::error!("a dead letter was not written: {}", refused.error);
+        let key = record.key.unwrap_or_default();
+        let key = &key[..key.len().min(MOST_TEXT)];
+        let began = Instant::now();
+        loop {
+            let sent = self.producer.send_as_it_is(&self.topic, key, value, headers.clone(), on_delivery);
+            let Err(Refused { error, on_delivery: back }) = sent else { return };
+            if error != SendError::QueueFull || began.elapsed() >= FLUSH {
+                self.failed.store(true, Ordering::SeqCst);
+                return tracing::error!("a dead letter was not written: {error}");
+            }
+            on_delivery = back;
+            std::thread::sleep(FULL);
         }
+    }
+}
+
+/// The beginning of a text that is too long.
+fn cut(text: &str) -> Cow<'_, str> {
+    if text.len() <= MOST_TEXT {
+        return Cow::Borrowed(text);
+    }
+    let end = text.floor_char_boundary(MOST_TEXT - 32);
+    Cow::Owned(format!("{}… ({} bytes)", &text[..end], text.len()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_reason_is_cut_between_characters() {
+        assert_eq!(cut("short"), "short");
+        let long = format!("x{}", "é".repeat(1_000_000));
+        let shown = cut(&long);
+        assert!(shown.ends_with("é… (2000001 bytes)") && shown.len() <= MOST_TEXT, "{}", shown.len());
+        assert_eq!(cut(&shown), shown, "once is enough");
     }
 }
