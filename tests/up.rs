@@ -3,6 +3,8 @@
 
 #[path = "support/clips.rs"]
 mod clips;
+#[path = "support/postgres.rs"]
+mod postgres;
 #[path = "support/sightline.rs"]
 mod sightline;
 
@@ -205,6 +207,22 @@ fn cameras_are_registered_while_it_runs_and_kept_over_a_restart() {
     assert!(!list.to_string().contains("door"), "{list}");
     process.signal("TERM");
     assert!(process.wait().0.success());
+}
+
+#[test]
+fn what_happens_in_the_sample_is_shown_and_is_a_row_where_a_database_is_named() {
+    let database = postgres::Postgres::start();
+    let args = ["up", "--database", &database.url(), "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0"];
+    let mut running = Sightline::spawn(command(&args));
+    running.wait_for_line("line_crossed");
+    let rows = |table: &str| {
+        let count = database.try_query(&format!("SELECT count(*) FROM {table}"));
+        count.is_ok_and(|count| count != "0").then_some(())
+    };
+    ["events", "tracks"].iter().for_each(|table| wait_for(table, || rows(table)));
+    running.signal("INT");
+    let (status, said) = running.wait();
+    assert!(status.success() && !said.contains(postgres::PASSWORD), "{said}");
 }
 
 #[test]

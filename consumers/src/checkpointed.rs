@@ -96,21 +96,18 @@ impl<C: CameraMemory, O: Outlet<Item = C::Out>> Checkpointed<C, O> {
         let span = self.outlet.begin(batch, record);
         let _entered = span.as_ref().map(|span| span.enter());
         match Seen::parse(value, record.schema) {
-            Ok(seen) => match held.state.take(&seen, record.offset, record.timestamp_ms, &mut self.came) {
-                Taken::Accepted => {}
-                Taken::Late => self.metrics.passed_over(PassedOver::Late),
-                Taken::Repeat => self.metrics.passed_over(PassedOver::Repeat),
-                Taken::Backwards => self.metrics.passed_over(PassedOver::Backwards),
-                Taken::NotTakenUp => self.metrics.passed_over(PassedOver::NotTakenUp),
-            },
-            Err(UnreadableRecord::Unknown(error)) => {
-                tracing::debug!(
-                    topic = self.topic,
-                    partition = partition.1,
-                    offset = record.offset,
-                    "{error}"
-                );
-                self.metrics.passed_over(PassedOver::Unknown);
+            Ok(seen) => {
+                let over = match held.state.take(&seen, record.offset, record.timestamp_ms, &mut self.came) {
+                    Taken::Accepted => None,
+                    Taken::Late => Some(PassedOver::Late),
+                    Taken::Repeat => Some(PassedOver::Repeat),
+                    Taken::Backwards => Some(PassedOver::Backwards),
+                    Taken::NotTakenUp => Some(PassedOver::NotTakenUp),
+                };
+                over.iter().for_each(|reason| self.metrics.passes_over(*reason, batch, record));
+            }
+            Err(UnreadableRecord::Unknown(_)) => {
+                self.metrics.passes_over(PassedOver::Unknown, batch, record);
             }
             Err(error) => {
                 self.dead_letters.send(&batch.tailed(record), &error.to_string());

@@ -8,9 +8,8 @@ use std::time::Duration;
 use sightline_consumers::archive::{Archive, Archived, Keep, Keeper, Kind, Options, Rolling, Store};
 use sightline_consumers::runner::{Families, Metrics, Runner};
 use sightline_service::kafka::{From, ReaderOptions};
-use sightline_service::shutdown::Cause;
 
-use super::{MOST_BYTES, Place, Process};
+use super::{EndsAll, MOST_BYTES, Place, Process};
 use crate::cli::{ArchiveArgs, ArchiveTopic};
 use crate::exit::{Failure, Outcome};
 use crate::registry::wait_for_topics;
@@ -73,7 +72,8 @@ pub(super) fn run(args: &ArchiveArgs) -> Outcome {
         };
         thread::scope(|scope| {
             let threads: Vec<_> = consumers.iter().map(|consumer| scope.spawn(|| one(consumer))).collect();
-            let ended = threads.into_iter().map(|thread| thread.join().unwrap_or(Ok(())));
+            let panicked = |_| Err(Failure::failed("a thread of the archive panicked"));
+            let ended = threads.into_iter().map(|thread| thread.join().unwrap_or_else(panicked));
             ended.fold(Ok(()), Result::and)
         })
     })
@@ -108,9 +108,8 @@ fn work(on: Place<'_>, options: &Options, keep: Keep, from: From, metrics: &Arc<
     let runner = Runner { settings, options: reading, health, part, shutdown, metrics: Arc::clone(metrics) };
     thread::scope(|scope| {
         scope.spawn(|| keeper.run());
-        let worked = runner.run(|| Ok(Archive::new(options, metrics))).map_err(Failure::failed);
-        // One that can't go on takes the other along.
-        shutdown.set(Cause::Finished);
-        worked
+        // One that can't go on takes the others along.
+        let _ends = EndsAll(shutdown);
+        runner.run(|| Ok(Archive::new(options, metrics))).map_err(Failure::failed)
     })
 }

@@ -10,7 +10,7 @@ use sightline_schema::Topics;
 use sightline_service::health::Health;
 use sightline_service::http::HttpServer;
 use sightline_service::kafka::KafkaSettings;
-use sightline_service::shutdown::Shutdown;
+use sightline_service::shutdown::{Cause, Shutdown};
 
 #[cfg(feature = "pipeline")]
 pub(crate) use self::events::{Counted as CountedEvents, work as events};
@@ -39,6 +39,15 @@ pub(crate) struct Place<'a> {
     pub(crate) topics: &'a Topics,
     pub(crate) health: &'a Health,
     pub(crate) shutdown: &'a Shutdown,
+}
+
+/// Ends the process when the thread that has it ends, be it by a panic: others wait for that.
+pub(crate) struct EndsAll<'a>(pub(crate) &'a Shutdown);
+
+impl Drop for EndsAll<'_> {
+    fn drop(&mut self) {
+        self.0.set(Cause::Finished);
+    }
 }
 
 /// A consumer's process, as far as all are alike.

@@ -11,10 +11,9 @@ use sightline_consumers::store::{
 };
 use sightline_service::database::DatabaseSettings;
 use sightline_service::kafka::{From, ReaderOptions};
-use sightline_service::shutdown::Cause;
 use sightline_service::trace::Tracer;
 
-use super::{MOST_BYTES, Place, Process, process};
+use super::{EndsAll, MOST_BYTES, Place, Process, process};
 use crate::cli::{StoreArgs, Stored};
 use crate::exit::{Failure, Outcome};
 use crate::registry::wait_for_topics;
@@ -113,10 +112,9 @@ impl Store {
                 .iter()
                 .map(|consumer| {
                     scope.spawn(|| {
-                        let outcome = self.consume(on, consumer);
                         // One alone would look as if all were well.
-                        shutdown.set(Cause::Finished);
-                        outcome
+                        let _ends = EndsAll(shutdown);
+                        self.consume(on, consumer)
                     })
                 })
                 .collect();

@@ -171,6 +171,15 @@ fn what_no_table_can_hold_is_put_aside_alone() {
     records.push(plain("event/1", &event(90, "person").to_string().replace("0.9", "NaN")));
     // As large as a broker takes by default.
     records.push(plain("event/1", &format!("{{\"schema\":\"event/1\",\"id\":\"{}\"", "x".repeat(900_000))));
+    // So large a reason fits no record, and so large a key no index.
+    let kind = format!("\"type\":\"{}\"", "x".repeat(880_000));
+    records.push(plain(
+        "event/1",
+        &event(92, "person").to_string().replace("\"type\":\"track_started\"", &kind),
+    ));
+    let mut endless = event(93, "person");
+    endless["id"] = noise(6_000).into();
+    records.push(plain("event/1", &endless.to_string()));
     records.push(plain("event/1", &event(91, "person").to_string()));
     put_as_it_is(bootstrap, &records);
     let mut store = store(bootstrap, &database, &["--only", "events"]);
@@ -180,11 +189,13 @@ fn what_no_table_can_hold_is_put_aside_alone() {
     let metrics = Metrics::scrape(&http);
     let passed =
         |reason: &str| metrics.sum("sightline_consumer_records_passed_over_total", &[("reason", reason)]);
-    assert_eq!((passed("unreadable"), passed("unknown")), (7.0, 1.0));
-    assert_eq!(metrics.sum("sightline_store_rows_refused_total", &[("table", "events")]), 2.0);
+    assert_eq!((passed("unreadable"), passed("unknown")), (9.0, 1.0));
+    assert_eq!(metrics.sum("sightline_store_rows_refused_total", &[("table", "events")]), 3.0);
+    assert!(store.stderr().contains("this version does not know its schema"), "{}", store.stderr());
     let letters = kcat::headers(bootstrap, DEAD_LETTERS);
     let why: Vec<_> = letters.iter().map(|letter| letter["sightline-why"].clone()).collect();
-    assert_eq!(why.len(), 7, "{why:#?}");
+    assert_eq!(why.len(), 9, "{why:#?}");
+    assert!(why.iter().all(|why| why.len() <= 1024), "{why:#?}");
     for part in [
         "can't hold a value",
         "is larger than a table holds",
@@ -201,6 +212,127 @@ fn what_no_table_can_hold_is_put_aside_alone() {
     let _again = Sightline::spawn(command(&again));
     wait_until_done(bootstrap, ("sightline.sightline-store-events-again", EVENTS));
     assert_eq!(tables(&database), before);
+}
+
+/// A text that nothing makes shorter.
+fn noise(length: usize) -> String {
+    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    let mut state = 1_u64;
+    let letter = |_| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        char::from(LETTERS[(state >> 58) as usize])
+    };
+    (0..length).map(letter).collect()
+}
+
+#[test]
+fn detections_that_can_not_be_hold_nothing_up() {
+    let _stage = stage();
+    // Of a camera that had a run before.
+    let mut recorded = recorded().to_vec();
+    for record in &mut recorded {
+        record.value["epoch"] = (record.value["epoch"].as_u64().unwrap() + 5).into();
+    }
+    let records = copies(&recorded, 1);
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    let base_ms = now.as_millis() as i64 - 60_000;
+    let undisturbed = undisturbed(&records, base_ms);
+    let (camera, frames): (String, Vec<_>) = {
+        let frames = records.iter().filter(|(_, schema, _)| schema == "frame/1");
+        (
+            records[0].0.clone(),
+            frames.map(|(.., text)| serde_json::from_str::<Value>(text).unwrap()).collect(),
+        )
+    };
+    let of_it = |schema: &str, text: String| (camera.clone(), schema.to_owned(), text);
+    let with = |frame: &Value, field: &str, value: Value| {
+        let mut changed = frame.clone();
+        changed[field] = value;
+        of_it("frame/1", changed.to_string())
+    };
+    let middle = &frames[frames.len() / 2 - 1];
+    let spec = records.iter().find(|(_, schema, _)| schema == "spec/1").unwrap();
+    let mut large: Value = serde_json::from_str(&spec.2).unwrap();
+    large["labels"] = json!({"site": "x".repeat(700_000)});
+    let boxed = |sides: Value| json!([{"class_id": 0, "label": "person", "confidence": 0.9, "box": sides}]);
+    let unreadable = [
+        of_it("frame/1", "not JSON".to_owned()),
+        of_it("frame/1", middle.to_string().replacen("\"seq\":", "\"seq\":NaN,\"was\":", 1)),
+        with(middle, "captured_at", "x".repeat(900_000).into()),
+        with(middle, "detections", boxed(json!([0.4, 0.3, 1.5, 0.6]))),
+        with(middle, "detections", boxed(json!([0.6, 0.3, 0.4, 0.6]))),
+        with(middle, "camera", "c".repeat(5_000).into()),
+        of_it("spec/1", large.to_string()),
+        of_it("tick/1", r#"{"schema":"tick/1"}"#.to_owned()),
+    ];
+    let later = (middle["epoch"].as_u64().unwrap(), middle["seq"].as_u64().unwrap());
+    let passed_over = [
+        of_it("frame/2", r#"{"schema":"frame/2"}"#.to_owned()),
+        // Of an older run, and once more.
+        with(middle, "epoch", (later.0 - 1).into()),
+        with(middle, "seq", later.1.into()),
+        // Of a camera whose begin was never read.
+        (String::from("nobody"), "frame/1".to_owned(), with(middle, "camera", "nobody".into()).2),
+    ];
+    let place = records.iter().position(|(.., text)| *text == middle.to_string()).unwrap() + 1;
+    let (mut all, mut last) = (records.clone(), frames[frames.len() - 1].clone());
+    // Its time goes back.
+    last["seq"] = (last["seq"].as_u64().unwrap() + 1_000).into();
+    last["captured_at"] = frames[0]["captured_at"].clone();
+    let end = all.iter().rposition(|(_, schema, _)| schema == "frame/1").unwrap() + 1;
+    all.insert(end, of_it("frame/1", last.to_string()));
+    all.splice(place..place, unreadable.iter().chain(&passed_over).cloned());
+
+    let (broker, database) = (started(), Postgres::start());
+    let bootstrap = broker.bootstrap.as_str();
+    play(bootstrap, &all, std::time::Duration::ZERO, base_ms);
+    let mut consumers = [consumer(bootstrap, &[]), store(bootstrap, &database, &["--only", "rollups"])];
+    [EVENTS_GROUP, ROLLUPS_GROUP].iter().for_each(|group| wait_until_done(bootstrap, *group));
+    for running in &mut consumers {
+        let metrics = Metrics::scrape(&running.http());
+        for (reason, count, sentence) in [
+            ("unreadable", 8.0, "a record can't be read; a copy goes to"),
+            ("unknown", 1.0, "this version does not know its schema"),
+            ("late", 1.0, "it is of an older run of its camera"),
+            ("repeat", 1.0, "its frame was read before"),
+            ("backwards", 1.0, "look at the clock of the camera"),
+        ] {
+            let passed = metrics.sum("sightline_consumer_records_passed_over_total", &[("reason", reason)]);
+            assert_eq!(passed, count, "{reason}: {}", running.stderr());
+            assert!(running.stderr().contains(sentence), "{reason}: {}", running.stderr());
+        }
+    }
+    assert_eq!(kcat::headers(bootstrap, DEAD_LETTERS).len(), 2 * unreadable.len());
+    assert_eq!(events(bootstrap), undisturbed.events);
+    let minutes = "detections_per_minute";
+    assert_eq!(tables(&database)[minutes], undisturbed.tables[minutes]);
+}
+
+/// A row's place counts within its partition alone, as within a chunk of TimescaleDB.
+#[test]
+fn of_partitioned_tables_old_rows_go_and_no_other() {
+    let _stage = stage();
+    let (broker, database) = (started(), Postgres::start());
+    let bootstrap = broker.bootstrap.as_str();
+    let first = store(bootstrap, &database, &["--only", "rollups"]);
+    wait_for("the tables", || {
+        database.try_query("SELECT 1 FROM detections_per_minute").is_ok().then_some(())
+    });
+    drop(first);
+    for statement in [
+        "DROP TABLE detections_per_minute",
+        "CREATE TABLE detections_per_minute (camera text, label text, minute timestamptz, frames bigint, detections bigint, \
+         max_simultaneous bigint, mean_confidence double precision, written_at timestamptz DEFAULT now(), \
+         PRIMARY KEY (camera, label, minute)) PARTITION BY RANGE (minute)",
+        "CREATE TABLE before PARTITION OF detections_per_minute FOR VALUES FROM ('2020-01-01') TO ('2021-01-01')",
+        "CREATE TABLE since PARTITION OF detections_per_minute FOR VALUES FROM ('2021-01-01') TO ('9999-01-01')",
+        "INSERT INTO detections_per_minute VALUES ('old', 'car', '2020-06-01', 1, 1, 1, 1), ('new', 'car', now(), 1, 1, 1, 1)",
+    ] {
+        database.query(statement);
+    }
+    let _store = store(bootstrap, &database, &["--only", "rollups", "--keep", "detections_per_minute=90d"]);
+    wait_for("the old row to go", || (database.query("SELECT count(*) FROM before") == "0").then_some(()));
+    assert_eq!(database.query("SELECT camera FROM detections_per_minute"), "new");
 }
 
 #[test]

@@ -12,6 +12,10 @@ use crate::sightline::{Metrics, Sightline, command, wait_for};
 
 /// From record to record, so that the partition's time goes on as the clip's does.
 const STEP_MS: i64 = 10;
+const COPIES: usize = 4;
+/// The rounds of a day, and what lies between them: all of it is younger than what Kafka throws away.
+const ROUNDS: usize = 4;
+const HOURS_MS: i64 = 7 * 3_600_000;
 
 /// The sample's records with zones edited twice on the way: one is moved, another is taken away and a third comes.
 fn edited() -> Vec<Record> {
@@ -39,24 +43,63 @@ fn edited() -> Vec<Record> {
     records
 }
 
+/// These records so often, each round some hours after the one before and as another run of its camera: the records of a day, each
+/// with when it was written.
+fn day(records: &[Record], begin_ms: i64) -> Vec<(Record, i64)> {
+    let round = |n: usize| {
+        let later_ms = n as i64 * HOURS_MS;
+        records.iter().enumerate().map(move |(place, record)| {
+            let mut record = record.clone();
+            move_on(&mut record.value, later_ms);
+            for field in ["epoch", "generation"] {
+                if let Some(number) = record.value[field].as_u64() {
+                    record.value[field] = (number + 1_000 * n as u64).into();
+                }
+            }
+            (record, begin_ms + later_ms + place as i64 * COPIES as i64 * STEP_MS)
+        })
+    };
+    (0..ROUNDS).flat_map(round).collect()
+}
+
+/// Every time in a record.
+fn move_on(value: &mut Value, by_ms: i64) {
+    match value {
+        Value::String(text) => {
+            if let Ok(time) = text.parse::<Timestamp>() {
+                *text = time.saturating_add_micros(by_ms * 1000).to_string();
+            }
+        }
+        Value::Array(values) => values.iter_mut().for_each(|value| move_on(value, by_ms)),
+        Value::Object(fields) => fields.values_mut().for_each(|value| move_on(value, by_ms)),
+        _ => {}
+    }
+}
+
 #[test]
 fn what_is_read_again_changes_nothing() {
     let _stage = stage();
     let (broker, database) = (started(), Postgres::start());
     let bootstrap = broker.bootstrap.as_str();
-    let records = copies(&edited(), 4);
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
-    let begin = now.as_millis() as i64 - 120_000;
-    play_to(bootstrap, DETECTIONS, &records, Duration::ZERO, |n| begin + n as i64 * STEP_MS);
+    let day = day(&edited(), now.as_millis() as i64 - 120_000 - (ROUNDS as i64 - 1) * HOURS_MS);
+    let (records, times): (Vec<_>, Vec<_>) = day.into_iter().unzip();
+    let records = copies(&records, COPIES);
+    let written_ms = |n: usize| times[n / COPIES] + (n % COPIES) as i64 * STEP_MS;
+    play_to(bootstrap, DETECTIONS, &records, Duration::ZERO, written_ms);
     let _consumer = consumer(bootstrap, &[]);
     let _store = store(bootstrap, &database, &[]);
     wait_until_stored(bootstrap);
     let before = tables(&database);
     let count = before["events"].len();
-    assert!(before["events"].iter().any(|row| row.contains("everywhere")) && count > 4 * 150, "{count}");
+    assert!(
+        before["events"].iter().any(|row| row.contains("everywhere")) && count > ROUNDS * COPIES * 150,
+        "{count}"
+    );
+    assert!(before["detections_per_minute"].len() > ROUNDS * COPIES, "{:?}", before["detections_per_minute"]);
     let times = database.query("SELECT id, written_at FROM events ORDER BY id");
 
-    let middle = Timestamp::from_micros((begin + records.len() as i64 * STEP_MS * 2 / 5) * 1000).to_string();
+    let middle = Timestamp::from_micros(written_ms(records.len() * 2 / 5) * 1000).to_string();
     let url = database.url();
     for (group, from) in [("whole", "earliest"), ("middle", middle.as_str())] {
         let http = ["--http", "127.0.0.1:0", "--group", group, "--from", from];

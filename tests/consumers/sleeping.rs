@@ -10,7 +10,8 @@ use crate::sightline::{Metrics, Sightline, command, wait_for};
 #[cfg_attr(not(debug_assertions), ignore = "builds without assertions do not stop themselves")]
 fn a_consumer_that_slept_on_its_checkpoint_writes_nothing() {
     let _stage = stage();
-    let records = copies(recorded(), 6);
+    // Each commit has a checkpoint of every camera: ten.
+    let records = copies(recorded(), 10);
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
     let base_ms = now.as_millis() as i64 - 60_000;
     let undisturbed = undisturbed(&records, base_ms).events;

@@ -1,8 +1,9 @@
 //! What every consumer shows of itself.
 
-use std::sync::Arc;
+use std::collections::HashMap;
 use std::sync::atomic::AtomicU64;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -10,6 +11,9 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 use sightline_service::kafka::{Batch, Partition, Record};
+
+/// Records that are passed over are said this often, of each reason: there may be thousands.
+const SAY_AGAIN: Duration = Duration::from_secs(60);
 
 /// The labels of what there is once a consumer.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -60,6 +64,22 @@ impl PassedOver {
             Self::NotTakenUp => "not_taken_up",
             Self::Unknown => "unknown",
             Self::Unreadable => "unreadable",
+        }
+    }
+}
+
+impl PassedOver {
+    /// As it is said.
+    const fn sentence(self) -> &'static str {
+        match self {
+            Self::Late => "it is of an older run of its camera than the newest",
+            Self::Repeat => "its frame was read before",
+            Self::Backwards => "its frame is not after the one before it: look at the clock of the camera",
+            Self::NotTakenUp => {
+                "its camera began before what is read here, and is taken up when it begins anew"
+            }
+            Self::Unknown => "this version does not know its schema; upgrade where a newer one writes",
+            Self::Unreadable => "it can't be read",
         }
     }
 }
@@ -131,6 +151,7 @@ impl Families {
             passed_over: self.passed_over.clone(),
             lag: self.lag.clone(),
             age: self.age.clone(),
+            said: Mutex::default(),
             begun_anew: counter(&self.begun_anew),
             commits: counter(&self.commits),
             commits_refused: counter(&self.commits_refused),
@@ -146,6 +167,7 @@ pub struct Metrics {
     passed_over: Family<Why, Counter>,
     lag: Family<Of, Gauge>,
     age: Family<Of, Gauge<f64, AtomicU64>>,
+    said: Mutex<HashMap<PassedOver, Instant>>,
     pub(crate) begun_anew: Counter,
     pub(crate) commits: Counter,
     pub(crate) commits_refused: Counter,
@@ -155,6 +177,25 @@ impl Metrics {
     pub fn passed_over(&self, reason: PassedOver) {
         let why = Why { consumer: self.consumer.clone(), reason: reason.as_str() };
         self.passed_over.get_or_create(&why).inc();
+    }
+
+    /// Counts a record that nobody will miss, and says why from time to time.
+    pub fn passes_over(&self, reason: PassedOver, batch: &Batch, record: &Record<'_>) {
+        self.passed_over(reason);
+        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        if said.get(&reason).is_some_and(|at| at.elapsed() < SAY_AGAIN) {
+            return;
+        }
+        said.insert(reason, Instant::now());
+        tracing::warn!(
+            topic = &*batch.topic,
+            partition = batch.partition,
+            offset = record.offset,
+            reason = reason.as_str(),
+            "a record is passed over: {}; more of them are counted, and said again in {} s",
+            reason.sentence(),
+            SAY_AGAIN.as_secs()
+        );
     }
 
     pub(super) fn taken(&self, batch: &Batch, last: &Record<'_>) {

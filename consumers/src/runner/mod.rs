@@ -157,6 +157,13 @@ struct Run<'a, W> {
     metrics: &'a Metrics,
 }
 
+impl<W> Drop for Run<'_, W> {
+    /// Others may have the partitions next, and show how far they are.
+    fn drop(&mut self) {
+        self.held.keys().for_each(|partition| self.metrics.gone(partition));
+    }
+}
+
 impl<W: Work> Run<'_, W> {
     fn step(&mut self, step: Step) -> Result<(), WorkError> {
         match step {

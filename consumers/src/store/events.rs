@@ -65,7 +65,7 @@ impl StoreEvents {
     fn take_one(&mut self, batch: &Batch, record: &Record<'_>) {
         let Some(value) = record.value else { return };
         if record.schema.is_some_and(|schema| schema != Event::SCHEMA) {
-            return self.metrics.passed_over(PassedOver::Unknown);
+            return self.metrics.passes_over(PassedOver::Unknown, batch, record);
         }
         let span = self.tracer.consume("store", batch, record);
         let _entered = span.as_ref().map(OpenSpan::enter);
