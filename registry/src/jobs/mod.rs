@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use sightline_schema::{JobState, Topics};
+use sightline_schema::Topics;
 use sightline_service::kafka::{KafkaFault, KafkaSettings, Writer};
 use sightline_service::shutdown::{Cause, Shutdown};
 
@@ -135,11 +135,11 @@ impl Jobs {
         Ok((writer, Follower::open(&clerk.settings, &clerk.topics.job_status(), &clerk.view)?))
     }
 
-    /// Puts into the queues what a registry that died did not.
+    /// Puts into the queues what a registry that died did not, and what lay there for longer than Kafka keeps it, be it begun.
     fn queue_missing(&self, settings: &KafkaSettings, topics: &Topics, desk: &JobDesk) {
         let mut pools: BTreeMap<String, Vec<_>> = BTreeMap::new();
         self.view.read(|state| {
-            for (_, _, status) in state.all().filter(|(_, _, status)| status.state == JobState::Queued) {
+            for (_, _, status) in state.all().filter(|(_, _, status)| !status.state.is_over()) {
                 pools.entry(status.pool.clone()).or_default().push(status.clone());
             }
         });
@@ -150,7 +150,7 @@ impl Jobs {
                         tracing::warn!(
                             pool,
                             jobs = missing.len(),
-                            "jobs that are queued lie in no queue; they go there now"
+                            "jobs that are not over lie in no queue; they go there now"
                         );
                     }
                     for id in missing {

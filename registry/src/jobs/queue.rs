@@ -168,8 +168,8 @@ impl Queue {
     }
 }
 
-/// Those of a pool's jobs that are said to be queued and lie in front of nobody in its queue: who wrote that died before
-/// it put them there, or Kafka has thrown the old records away.
+/// Those of a pool's jobs that are not over and lie in front of nobody in its queue: who wrote them died before it put them
+/// there, or Kafka has thrown the old records away. What is worked at lies there until it is over.
 pub(super) fn missing(
     settings: &KafkaSettings,
     topics: &Topics,

@@ -15,7 +15,7 @@ pub(crate) enum Wish {
     Add(Box<Job>),
     Cancel(String),
     Retry(String),
-    /// Of this registry, at its start: a job that is said to be queued lies in no queue.
+    /// Of this registry, at its start: a job that is not over lies in no queue.
     Queue(String),
 }
 
@@ -161,7 +161,11 @@ impl Draft<'_> {
 fn queue(id: &str, known: Known) -> Result<Decision, Problem> {
     let status = known.status.clone().ok_or_else(|| Problem::no_job(id))?;
     // Workers pass over attempts before the one that its status is about.
-    let queue = (status.state == JobState::Queued).then(|| Job { attempt: status.attempt, ..status.again() });
+    let queue = (!status.state.is_over()).then(|| Job {
+        attempt: status.attempt,
+        not_before: status.not_before,
+        ..status.again()
+    });
     Ok(Decision { queue, ..Decision::nothing(known) })
 }
 

@@ -113,7 +113,7 @@ fn a_retry_begins_with_the_first_attempt_and_takes_a_cancel_back() {
 }
 
 #[test]
-fn what_is_queued_is_put_into_the_queue_again_and_nothing_else_is() {
+fn what_is_not_over_is_put_into_the_queue_again_and_nothing_else_is() {
     let mut desk = Desk::default();
     desk.add();
     let queued = desk.decide(Wish::Queue("job-1".to_owned())).unwrap();
@@ -125,6 +125,10 @@ fn what_is_queued_is_put_into_the_queue_again_and_nothing_else_is() {
     desk.set(JobState::Queued);
     let left = desk.decide(Wish::Queue("job-1".to_owned())).unwrap();
     assert_eq!(left.queue.map(|job| job.attempt), Some(2));
+    // Begun, and no worker for so long that Kafka has thrown its record away.
     desk.set(JobState::Running);
+    let begun = desk.decide(Wish::Queue("job-1".to_owned())).unwrap();
+    assert_eq!(begun.queue.map(|job| job.attempt), Some(2));
+    desk.set(JobState::Done);
     assert!(desk.decide(Wish::Queue("job-1".to_owned())).unwrap().queue.is_none());
 }
