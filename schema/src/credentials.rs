@@ -217,14 +217,18 @@ pub fn redact_uris(text: &str) -> Cow<'_, str> {
         let scheme = rest[..found]
             .rfind(|c: char| !c.is_ascii_alphanumeric() && !"+-.".contains(c))
             .map_or(0, |at| at + rest[at..].chars().next().map_or(1, char::len_utf8));
-        let ends = |c: char| c.is_whitespace() || "\"'`<>".contains(c);
-        let end = rest[found..].find(ends).map_or(rest.len(), |end| found + end);
+        let end = rest[found..].find(ends_uri).map_or(rest.len(), |end| found + end);
         redacted.push_str(&rest[..scheme]);
         redacted.push_str(&split_credentials(&rest[scheme..end]).0);
         rest = &rest[end..];
     }
     redacted.push_str(rest);
     if redacted == text { Cow::Borrowed(text) } else { Cow::Owned(redacted) }
+}
+
+/// What ends a uri in a text. An apostrophe may stand in one: what is behind it would be shown.
+fn ends_uri(c: char) -> bool {
+    c.is_whitespace() || "\"`<>".contains(c)
 }
 
 /// What stands for what is not shown.
@@ -241,8 +245,7 @@ pub fn without_queries(text: &str) -> Cow<'_, str> {
             let from = rest[..found].len().checked_sub(scheme.len());
             from.and_then(|from| rest.get(from..found)).is_some_and(|is| is.eq_ignore_ascii_case(scheme))
         };
-        let ends = |c: char| c.is_whitespace() || "\"'`<>".contains(c);
-        let end = rest[behind..].find(ends).map_or(rest.len(), |end| behind + end);
+        let end = rest[behind..].find(ends_uri).map_or(rest.len(), |end| behind + end);
         let uri = &rest[..end];
         match uri[behind..]
             .find(['?', '#'])
@@ -251,7 +254,7 @@ pub fn without_queries(text: &str) -> Cow<'_, str> {
         {
             Some(at) => {
                 // What ends a sentence or its part is not of the uri.
-                let last = uri.trim_end_matches([':', ';', ',', '.', ')']).len().max(at + 1);
+                let last = uri.trim_end_matches([':', ';', ',', '.', ')', '\'']).len().max(at + 1);
                 shown.push_str(&uri[..=at]);
                 shown.push_str(STRUCK_OUT);
                 shown.push_str(&uri[last..]);

@@ -160,6 +160,7 @@ fn uris_in_a_text_lose_their_passwords() {
         "could not open \"rtsp://h/s\" (see http://c/d); retry rtsp://h/s"
     );
     assert_eq!(redact_uris("rtsp://u:p@h"), "rtsp://h");
+    assert_eq!(redact_uris("no 'rtsp://u:p's@h/s'"), "no 'rtsp://h/s'");
     assert_eq!(redact_uris("größe=rtsp://u:p@h, done"), "größe=rtsp://h, done");
     for text in ["", "nothing", "://", "a://b", "me@example.com", "é://u"] {
         assert!(matches!(redact_uris(text), Cow::Borrowed(same) if same == text));
@@ -178,6 +179,8 @@ fn the_query_of_a_link_is_not_shown() {
         ("größe https://host?s3cret", "größe https://host?***"),
         ("\"https://host/a?s3cret\" and https://host/b", "\"https://host/a?***\" and https://host/b"),
         ("https://host/a?", "https://host/a?***"),
+        ("https://host/it's.mp4?X-Amz-Signature=s3cret", "https://host/it's.mp4?***"),
+        ("cannot read 'https://host/a?s3cret'.", "cannot read 'https://host/a?***'."),
     ];
     for (text, shown) in cases {
         assert_eq!(without_queries(text), shown);
