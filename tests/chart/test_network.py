@@ -87,6 +87,45 @@ class Network(unittest.TestCase):
         self.assertEqual(egress("a:1", "postgresql://u@db?host=x"), {1, 5432})
         self.assertEqual(egress("a:1", kafka={"ports": [31000]}, database={"port": 7}), {31000, 7})
 
+    def test_port_of_the_models_server(self):
+        def egress(pool, **policy):
+            url = {"path": "", "sha256": "a" * 64}
+            pools = {
+                "http": {"model": {**url, "url": "http://models/m.onnx"}},
+                "tls": {"model": {**url, "url": "https://models:9443/m.onnx?signature=a:1"}},
+                "secret": {"model": {**url, "urlSecret": {"name": "address"}}},
+                "file": {**chart.POOL, "model": {"path": "/m.onnx"}},
+            }
+            found = policies(chart.with_kafka(pools=pools, networkPolicy={"objects": policy}))
+            (pipeline, worker) = (ports(found[f"sightline-{what}-{pool}"]["egress"]) for what in ("pipeline", "worker"))
+            self.assertEqual(pipeline - {None}, worker if pool != "file" else {53, 9092})
+            return worker - {53, 9092}
+
+        self.assertEqual(egress("http"), {443, 80})
+        self.assertEqual(egress("tls"), {443, 9443})
+        self.assertEqual(egress("tls", ports=[9000]), {9000, 9443})
+        self.assertEqual(egress("secret"), {443})
+        self.assertEqual(egress("secret", ports=[8080]), {8080})
+        self.assertEqual(egress("file"), {443})
+
+    def test_a_port_is_named_once(self):
+        for rule in policies("everything")["sightline-worker-default"]["egress"]:
+            named = [(port["protocol"], port["port"]) for port in rule["ports"]]
+            self.assertEqual(sorted(named), sorted(set(named)))
+
+    def test_ports_of_the_names_server(self):
+        openshift = [
+            {
+                "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "openshift-dns"}},
+                "podSelector": {"matchLabels": {"dns.operator.openshift.io/daemonset-dns": "default"}},
+            }
+        ]
+        values = chart.with_kafka(networkPolicy={"dns": {"to": openshift, "ports": [5353]}})
+        for spec in policies(values).values():
+            (rule,) = [rule for rule in spec["egress"] if rule.get("to") == openshift]
+            self.assertEqual(rule["ports"], [{"protocol": "UDP", "port": 5353}, {"protocol": "TCP", "port": 5353}])
+            self.assertNotIn(53, ports(spec["egress"]))
+
     def test_port_of_the_collector(self):
         def egress(otlp, **policy):
             values = chart.with_kafka(traces={"otlp": otlp}, networkPolicy={"traces": policy})

@@ -451,7 +451,8 @@ class Decoders(unittest.TestCase):
 
 class Engines(unittest.TestCase):
     def pods(self, **cache):
-        values = chart.with_kafka(pools={"a": {**chart.POOL, "device": "tensorrt", "engineCache": cache}})
+        pool = {**chart.POOL, "device": "tensorrt", "image": {"repository": "own"}, "engineCache": cache}
+        values = chart.with_kafka(pools={"a": pool})
         for name in ("pipeline", "worker"):
             yield chart.one(values, "Deployment", f"sightline-{name}-a")
 
@@ -516,7 +517,7 @@ class Gpu(unittest.TestCase):
         self.assertEqual(limits["nvidia.com/mig-1g.10gb"], 1)
         self.assertNotIn("nvidia.com/gpu", limits)
         self.assertEqual(chart.pod(pipeline)["runtimeClassName"], "nvidia")
-        self.assertEqual(chart.pod(pipeline)["nodeSelector"], {"accelerator": "a100", "kubernetes.io/arch": "amd64"})
+        self.assertEqual(chart.pod(pipeline)["nodeSelector"], {"accelerator": "h100", "kubernetes.io/arch": "amd64"})
 
     def test_a_claim(self):
         pipeline = chart.one("gpu", "Deployment", "sightline-pipeline-share")

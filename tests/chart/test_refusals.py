@@ -7,6 +7,7 @@ import chart
 
 SHA256 = "4f7c1e0b2a3d4c5b6a798897a6b5c4d3e2f10f1e2d3c4b5a69788796a5b4c3d2"
 KEDA = {"keda": {"enabled": "always"}}
+OWN = {"repository": "own"}
 
 
 def pool(**more):
@@ -33,6 +34,8 @@ REFUSED = [
     (chart.with_kafka(consumers={"sink": {}}), "additional properties 'sink' not allowed"),
     (chart.with_kafka(keda={"minReplicas": 1}), "additional properties 'minReplicas' not allowed"),
     (chart.with_kafka(networkPolicy={"kafka": {"port": 1}}), "additional properties 'port' not allowed"),
+    (chart.with_kafka(networkPolicy={"dns": {"port": 53}}), "additional properties 'port' not allowed"),
+    (chart.with_kafka(networkPolicy={"dns": {"ports": []}}), "/networkPolicy/dns/ports"),
     (chart.with_kafka(monitoring={"serviceMonitor": {}}), "additional properties 'serviceMonitor' not allowed"),
     # Values that are none.
     (chart.with_kafka(kafka={"bootstrapServers": "k:9092, l:9092"}), "/kafka/bootstrapServers"),
@@ -136,11 +139,14 @@ REFUSED = [
     (chart.with_kafka(traces={"sample": {"frames": 0.01}}), "traces.sample.frames: where should traces go?"),
     (chart.with_kafka(traces={"sample": {"requests": 1}}), "traces.sample.requests: where should traces go?"),
     (chart.with_kafka(traces={"headers": {"secret": "s"}}), "traces.headers: "),
+    (pool(device="openvino"), "pools.a.device: the images of docker/ run models by CPU and CUDA alone, so a pod with openvino would"),
+    (pool(device="tensorrt"), "name an image of your own that has it in pools.a.image or images.pipeline, or set device=cuda"),
+    ({**pool(device="tensorrt"), "images": {"registry": "r.example", "services": OWN}}, "pools.a.device: the images of docker/"),
     (pool(decoder="nvdec"), "pools.a.decoder: nvdec is on an NVIDIA GPU, and the device cpu asks for none"),
     (pool(engineCache={"type": "emptyDir"}), "pools.a.engineCache: it keeps what TensorRT builds, and the device is cpu"),
     (pool(device="cuda", engineCache={"type": "claim", "claim": "e"}), "pools.a.engineCache: it keeps"),
-    (pool(device="tensorrt", engineCache={"type": "claim"}), "pools.a.engineCache.claim: which PersistentVolumeClaim?"),
-    (pool(device="tensorrt", engineCache={"claim": "e"}), "pools.a.engineCache.claim: it is given, but type is none"),
+    (pool(device="tensorrt", image=OWN, engineCache={"type": "claim"}), "pools.a.engineCache.claim: which PersistentVolumeClaim?"),
+    (pool(device="tensorrt", image=OWN, engineCache={"claim": "e"}), "pools.a.engineCache.claim: it is given, but type is none"),
     (
         pool(worker={"rollout": {"maxSurge": "0%", "maxUnavailable": 0}}),
         "pools.a.worker.rollout: maxSurge and maxUnavailable are both 0",
@@ -193,7 +199,10 @@ TAKEN = [
     chart.with_kafka(monitoring={"rules": {"runbooks": "https://git.example/x"}}),
     pool(decoder="vaapi"),
     pool(device="cuda", decoder="nvdec"),
-    pool(device="tensorrt", engineCache={"type": "claim", "claim": "e"}),
+    pool(device="tensorrt", image=OWN, engineCache={"type": "claim", "claim": "e"}),
+    pool(device="openvino", image=OWN),
+    {**pool(device="tensorrt"), "images": {"pipeline": {"tag": "0.1.0-tensorrt"}}},
+    {**pool(device="openvino"), "images": {"pipeline": OWN}},
     consumer("archive", to="/archive", claim="c"),
     consumer("alerts", rulesSecret="r"),
     chart.with_kafka(

@@ -1,6 +1,11 @@
 """Who is scaled on what, how fast, and what happens when nobody can be asked."""
 
+import json
+import pathlib
 import re
+import shutil
+import subprocess
+import tempfile
 import unittest
 
 import chart
@@ -186,6 +191,47 @@ class Pipelines(unittest.TestCase):
         window = spec["advanced"]["horizontalPodAutoscalerConfig"]["behavior"]["scaleDown"]["stabilizationWindowSeconds"]
         alone = scaled("cpu")["sightline-pipeline-default"]["advanced"]["horizontalPodAutoscalerConfig"]["behavior"]
         self.assertGreater(window, alone["scaleDown"]["stabilizationWindowSeconds"])
+
+    @unittest.skipUnless(shutil.which("promtool"), "no promtool here: scripts/setup.sh test installs it")
+    def test_prometheus_always_answers_with_one_number(self):
+        """What the queries give as Prometheus counts: 0 where nothing is worked at, and no NaN."""
+        behind, overload = (it["metadata"]["query"] for it in triggers(scaled("everything")["sightline-pipeline-default"], "prometheus"))
+
+        def series(name, values, more=""):
+            labels = 'namespace="video",pod="sightline-pipeline-default-7d9f8b6c5d-x2x4z"' + more
+            return {"series": f"sightline_pipeline_{name}{{{labels}}}", "values": values}
+
+        def pool(quick, all_of_them, dropped):
+            return [
+                series("result_latency_seconds_bucket", quick, ',le="2"'),
+                series("result_latency_seconds_bucket", all_of_them, ',le="4"'),
+                series("result_latency_seconds_bucket", all_of_them, ',le="+Inf"'),
+                series("frames_published_total", all_of_them),
+                series("frames_skipped_total", dropped, ',reason="overload"'),
+            ]
+
+        still = [(behind, 0), (overload, 0)]
+        # 50 in 2 s and 50 in 4 s: nine in ten within 3.6 s. 25 of 125 frames dropped: a fifth.
+        pressed = [(f"floor(10 * ({behind}) + 0.5)", 36), (f"floor(10 * ({overload}) + 0.5)", 2)]
+        tests = [
+            {
+                "interval": "30s",
+                "input_series": given,
+                "promql_expr_test": [
+                    {"expr": query, "eval_time": "5m", "exp_samples": [{"labels": "{}", "value": value}]} for query, value in wanted
+                ],
+            }
+            for given, wanted in (
+                ([], still),
+                (pool("7x20", "9x20", "3x20"), still),
+                (pool("0+50x20", "0+100x20", "0+25x20"), pressed),
+            )
+        ]
+        with tempfile.TemporaryDirectory() as folder:
+            path = pathlib.Path(folder, "queries.test.yaml")
+            path.write_text(json.dumps({"rule_files": [], "evaluation_interval": "30s", "tests": tests}))
+            ran = subprocess.run(["promtool", "test", "rules", path], capture_output=True, text=True, check=False)
+        self.assertEqual(ran.returncode, 0, ran.stdout + ran.stderr)
 
     def test_pressure_is_that_of_the_pools_own_pods(self):
         found = {}

@@ -53,6 +53,12 @@ sightline/pool: {{ . | quote }}
 {{- include "sightline.image" (dict "root" .root "image" $image "tag" $tag) -}}
 {{- end }}
 
+{{/* (dict "root" $ "pool" SETTINGS-OF-A-POOL): "true" where the image is none of docker/, as far as its name says. */}}
+{{- define "sightline.ownImage" -}}
+{{- $image := .root.Values.images.pipeline -}}
+{{- if or .pool.image.repository (ne $image.repository "sightline-pipeline") $image.tag $image.digest }}true{{ end -}}
+{{- end }}
+
 {{- define "sightline.usesGpu" -}}
 {{- if has .device (list "cuda" "tensorrt") }}true{{ end -}}
 {{- end }}

@@ -34,8 +34,10 @@
 - to:
     {{- toYaml $policy.dns.to | nindent 4 }}
   ports:
-    - {protocol: UDP, port: 53}
-    - {protocol: TCP, port: 53}
+    {{- range $policy.dns.ports }}
+    - {protocol: UDP, port: {{ int . }}}
+    - {protocol: TCP, port: {{ int . }}}
+    {{- end }}
 {{ include "sightline.egress" (dict "to" $policy.kafka.to "ports" (fromYamlArray (include "sightline.kafkaPorts" .root))) }}
 {{- if or (eq $component "store") (and (eq $component "registry") $registry.history.enabled) }}
 {{- $url := .root.Values.database.url }}
@@ -47,14 +49,19 @@
     {{- toYaml $policy.cameras.to | nindent 4 }}
 {{- end }}
 {{- $fetches := false }}
+{{- $objects := list }}
+{{- range $policy.objects.ports }}{{ $objects = append $objects (int .) }}{{ end }}
 {{- if .c.pool }}
 {{- $pool := include "sightline.pool" (dict "root" .root "pool" .c.pool) | fromYaml }}
 {{- $fetches = eq "url" (include "sightline.modelSource" (dict "root" .root "name" .c.pool "pool" $pool)) }}
+{{- with $pool.model.url }}
+{{- $objects = append $objects (int (include "sightline.urlPort" (dict "url" . "port" 0 "default" (ternary 443 80 (hasPrefix "https:" .))))) }}
+{{- end }}
 {{- end }}
 {{- $archives := and (eq $component "archive") (regexMatch "^(s3|gs|az)://" .root.Values.consumers.archive.to) }}
 {{- $lists := and (eq $component "registry") (not (empty $sources.allowBuckets)) }}
 {{- if or (eq $component "worker") $fetches $archives $lists }}
-{{ include "sightline.egress" (dict "to" $policy.objects.to "ports" $policy.objects.ports) }}
+{{ include "sightline.egress" (dict "to" $policy.objects.to "ports" ($objects | uniq)) }}
 {{- end }}
 {{- if eq $component "alerts" }}
 {{ include "sightline.egress" (dict "to" $policy.alerts.to "ports" $policy.alerts.ports) }}

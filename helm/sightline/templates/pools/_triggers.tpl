@@ -18,14 +18,14 @@
     {{- end }}
 {{- if $prometheus.url }}
 {{- $series := include "sightline.podSeries" . }}
-# Nine in ten results are quicker than this.
+# Nine in ten results are quicker than this. Of no results that is no number (NaN), and neither is the share below: then it is 0.
 - type: prometheus
   name: behind
   metricType: Value
   useCachedMetrics: true
   metadata:
     serverAddress: {{ $prometheus.url | quote }}
-    query: {{ printf "histogram_quantile(0.9, sum by (le) (rate(sightline_pipeline_result_latency_seconds_bucket{%s}[2m])))" $series | quote }}
+    query: {{ printf "histogram_quantile(0.9, sum by (le) (rate(sightline_pipeline_result_latency_seconds_bucket{%s}[2m]))) >= 0 or vector(0)" $series | quote }}
     threshold: {{ $prometheus.behindSeconds | quote }}
 # Dropping what is stale keeps results young while quality falls.
 - type: prometheus
@@ -34,7 +34,7 @@
   useCachedMetrics: true
   metadata:
     serverAddress: {{ $prometheus.url | quote }}
-    query: {{ printf "sum(rate(sightline_pipeline_frames_skipped_total{%s,reason=\"overload\"}[2m])) / (sum(rate(sightline_pipeline_frames_skipped_total{%s,reason=\"overload\"}[2m])) + sum(rate(sightline_pipeline_frames_published_total{%s}[2m])))" $series $series $series | quote }}
+    query: {{ printf "(sum(rate(sightline_pipeline_frames_skipped_total{%s,reason=\"overload\"}[2m])) / (sum(rate(sightline_pipeline_frames_skipped_total{%s,reason=\"overload\"}[2m])) + sum(rate(sightline_pipeline_frames_published_total{%s}[2m])))) >= 0 or vector(0)" $series $series $series | quote }}
     threshold: {{ $prometheus.overloadShare | quote }}
 {{- end }}
 {{- end }}
