@@ -27,6 +27,8 @@ if [ -n "${FROM_IMAGES:-}" ]; then
     done
     exit
 fi
+# Those would come later by their names, and take the place of what is made here.
+rm -f "$images"/sightline-{services,pipeline}-*.tar
 
 # What it needs to run: plugins that decode, OpenCV's two libraries, SASL and TLS.
 packages='ca-certificates glib-networking gstreamer1.0-libav gstreamer1.0-plugins-bad gstreamer1.0-plugins-base

@@ -9,6 +9,8 @@ done_at() { awk -v what="$1" -v from="$begun" -v to="$(date +%s.%N)" 'BEGIN { pr
 "$here/down.sh"
 mkdir -p "$live" "$pki" "$conf" "$run" "$logs"
 rm -f "$logs"/*.log
+# Pods' network namespaces of others stay when ours go.
+ls -d /run/netns/cni-* >"$run/netns-before" 2>/dev/null || true
 "$here/pki.sh"
 "$here/bridge.sh"
 done_at certificates

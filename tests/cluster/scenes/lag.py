@@ -27,9 +27,13 @@ def play():
     say(f"a burst of {COPIES} recordings: {behind} records behind")
     (peak, _), grew = wait_until("more consumers", lambda: (found := replicas(CONSUMER))[0] > 1 and found, within=120)
     say(f"more consumers are wanted after {grew:.1f} s: {peak}")
-    drained = None
+    drained = there = None
     while drained is None:
-        peak = max(peak, replicas(CONSUMER)[0])
+        wanted, ready = replicas(CONSUMER)
+        peak = max(peak, wanted)
+        if ready > 1 and there is None:
+            there = time.monotonic() - begun
+            say(f"a second one is ready after {there:.1f} s")
         if lag(EVENTS) == 0:
             drained = time.monotonic() - begun
         check(time.monotonic() - begun < stage.PATIENCE, f"the lag does not drain: {lag(EVENTS)}")
