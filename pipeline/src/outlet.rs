@@ -1,6 +1,7 @@
 //! One camera's results and marks to `detections`, in the order in which a reader needs them.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 use sightline_schema::{
@@ -43,6 +44,22 @@ pub struct KafkaOutlet {
     /// Of held results that were not published: onto the account of the next.
     owed: Skipped,
     trace: StreamTrace,
+    end_said: EndSaid,
+}
+
+/// Whether the end of a stream went out, and with it all that was before it: a run that is abandoned keeps it to itself.
+/// All clones are one.
+#[derive(Clone, Debug, Default)]
+pub struct EndSaid(Arc<AtomicBool>);
+
+impl EndSaid {
+    pub fn is_set(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+
+    fn set(&self) {
+        self.0.store(true, Ordering::Release);
+    }
 }
 
 /// What waits for a predecessor.
@@ -81,7 +98,13 @@ impl KafkaOutlet {
             published: None,
             owed,
             trace: StreamTrace::default(),
+            end_said: EndSaid::default(),
         }
+    }
+
+    /// For who has to know whether it went out, when the outlet is no longer theirs.
+    pub fn end_said(&self) -> EndSaid {
+        self.end_said.clone()
     }
 
     /// Records of sampled frames say so.
@@ -244,8 +267,11 @@ impl Outlet for KafkaOutlet {
             Way::Release(release) => self.release(release),
             Way::Out => {}
         }
-        if self.stream(StreamState::Ended, end.clock, end.at, Some(end.complete)).is_err() {
-            tracing::warn!(camera = %self.results.camera, "stopped before kafka took the stream's end");
+        match self.stream(StreamState::Ended, end.clock, end.at, Some(end.complete)) {
+            Ok(()) => self.end_said.set(),
+            Err(_) => {
+                tracing::warn!(camera = %self.results.camera, "stopped before kafka took the stream's end");
+            }
         }
     }
 }

@@ -64,3 +64,21 @@ fn what_the_run_before_published_is_not_published_again_by_one_that_is_behind() 
     give(&mut outlet, 3, at(400)).unwrap();
     assert_eq!(outlet.owed.total(), 0);
 }
+
+/// An attempt at a recording that is left between its last frame and its end.
+#[test]
+fn a_run_that_is_abandoned_before_its_end_goes_out_did_not_say_it() {
+    let end = End { at: at(200), clock: Clock::File, complete: true, skipped: Skipped::default() };
+    let release = Release { last: None, reason: GapReason::Moved, slept: false };
+    for is_abandoned in [false, true] {
+        let (mut outlet, control) = outlet();
+        control.release(release);
+        give(&mut outlet, 0, at(100)).unwrap();
+        let said = outlet.end_said();
+        if is_abandoned {
+            control.abandon();
+        }
+        outlet.end(&end);
+        assert_eq!(said.is_set(), !is_abandoned);
+    }
+}

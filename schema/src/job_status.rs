@@ -44,7 +44,17 @@ pub struct JobStatus {
     pub error: Option<StatusError>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub progress: Option<JobProgress>,
+    /// How often whoever worked at it was not heard of any more, since it was added or retried. Absent: never.
+    #[serde(default, skip_serializing_if = "is_never")]
+    pub deaths: u32,
 }
+
+// `skip_serializing_if` gives a reference.
+#[allow(clippy::trivially_copy_pass_by_ref)]
+fn is_never(times: &u32) -> bool {
+    *times == 0
+}
+
 message!(JobStatus, "job-status/1", job);
 
 /// How far an attempt is.
@@ -139,6 +149,7 @@ impl JobStatus {
             not_before: None,
             error: None,
             progress: None,
+            deaths: 0,
         }
     }
 

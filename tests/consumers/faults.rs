@@ -274,7 +274,8 @@ fn detections_that_can_not_be_hold_nothing_up() {
         // Of a camera whose begin was never read.
         (String::from("nobody"), "frame/1".to_owned(), with(middle, "camera", "nobody".into()).2),
     ];
-    let place = records.iter().position(|(.., text)| *text == middle.to_string()).unwrap() + 1;
+    let written = middle.to_string();
+    let place = records.iter().position(|(.., text)| *text == written).unwrap() + 1;
     let (mut all, mut last) = (records.clone(), frames[frames.len() - 1].clone());
     // Its time goes back.
     last["seq"] = (last["seq"].as_u64().unwrap() + 1_000).into();

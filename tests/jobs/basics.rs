@@ -9,6 +9,7 @@ use crate::kcat;
 use crate::queue::*;
 use crate::scene::*;
 use crate::sightline::{Metrics, documented, wait_for};
+use crate::web::{LOOPBACK, Mood, Server};
 
 #[test]
 fn a_queue_is_worked_off_and_each_job_ends_in_its_state() {
@@ -171,4 +172,90 @@ fn a_cancel_is_obeyed_soon_and_a_stop_leaves_what_takes_longer() {
     assert_eq!(done["state"], "done", "{said}");
     assert_eq!(done["progress"]["frames"], 400);
     assert_eq!(lag(bootstrap, JOBS_GROUP), 0);
+}
+
+/// A demuxer that knows all it needs from an index at the beginning comes to the last byte and calls that the end.
+#[test]
+fn what_is_cut_off_fails_however_much_of_it_can_be_read() {
+    let _stage = stage();
+    let broker = started();
+    let folder = tempfile::tempdir().unwrap();
+    let bootstrap = &broker.bootstrap;
+    let part = Part { offset: 0, frames: 60, size: (640, 360), coding: Coding::IndexFirst };
+    let whole = part.make(folder.path(), "whole");
+    let matroska = Part { coding: Coding::H264Matroska, ..part }.make(folder.path(), "whole");
+    let cut = |file: &std::path::Path, name: &str| {
+        let (bytes, cut) = (std::fs::read(file).unwrap(), folder.path().join(name));
+        std::fs::write(&cut, &bytes[..bytes.len() / 2]).unwrap();
+        cut
+    };
+    let (first, second) = (cut(&whole, "cut.mp4"), cut(&matroska, "cut.mkv"));
+    let pipe = folder.path().join("pipe.mp4");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let servers = [&whole, &first].map(|file| Server::of(file, |_| Mood::Serve));
+    let path = |file: &std::path::Path| file.to_string_lossy().into_owned();
+    let cases = [
+        ("job-whole", path(&whole), "done", ""),
+        ("job-whole-mkv", path(&matroska), "done", ""),
+        ("job-whole-web", servers[0].uri(), "done", ""),
+        ("job-cut", path(&first), "corrupt", "cut.mp4 is cut off: "),
+        ("job-cut-mkv", path(&second), "corrupt", "cut.mkv is cut off: "),
+        ("job-cut-web", servers[1].uri(), "corrupt", "clip.mp4?*** is cut off: "),
+        ("job-pipe", path(&pipe), "rejected", "pipe.mp4 is no regular file"),
+    ];
+    for (n, (id, uri, ..)) in cases.iter().enumerate() {
+        add(bootstrap, n as u32 % PARTITIONS, &job(id, uri));
+    }
+    let _worker = worker(bootstrap, folder.path(), &[&LOOPBACK[..], &["--parallel", "2"]].concat());
+    wait_until_done(bootstrap, JOBS_GROUP);
+    let (found, records) = (statuses(bootstrap), kcat::read(bootstrap, DETECTIONS));
+    for (id, _, end, sentence) in cases {
+        let (status, error) = (&found[id], &found[id]["error"]);
+        println!("{id}: {} {}", status["state"], error["message"]);
+        let is_whole = end == "done";
+        let have = if is_whole { &status["state"] } else { &error["code"] };
+        assert_eq!(have, end, "{status}");
+        assert!(error["message"].as_str().unwrap_or_default().contains(sentence), "{status}");
+        let frames = status["progress"]["frames"].as_u64().unwrap();
+        assert_eq!(frames == 60, is_whole, "{status}");
+        assert_eq!(frames > 0, id != "job-pipe", "{status}");
+        let is_complete = records.iter().any(|record| record.key == id && record.value["complete"] == true);
+        assert_eq!(is_complete, is_whole, "{id}");
+    }
+}
+
+/// As a file leaves it that killed four workers, and one that killed one.
+#[test]
+fn a_job_in_which_five_workers_died_is_given_up() {
+    let _stage = stage();
+    let broker = started();
+    let folder = tempfile::tempdir().unwrap();
+    let bootstrap = &broker.bootstrap;
+    let part = Part { offset: 0, frames: 20, size: (640, 360), coding: Coding::H264Mp4 };
+    let file = part.make(folder.path(), "clip").to_string_lossy().into_owned();
+    for (partition, (id, deaths)) in [("job-poison", 4), ("job-unlucky", 1)].into_iter().enumerate() {
+        let mut status = job(id, &file);
+        status["schema"] = "job-status/1".into();
+        status["job"] = id.into();
+        status["state"] = "running".into();
+        status["deaths"] = deaths.into();
+        for time in ["added_at", "since"] {
+            status[time] = START.into();
+        }
+        let place = kcat::partition(id, PARTITIONS);
+        put(bootstrap, STATUS, place, id, "job-status/1", &status.to_string());
+        add(bootstrap, partition as u32, &job(id, &file));
+    }
+    let _worker = worker(bootstrap, folder.path(), &[]);
+    wait_until_done(bootstrap, JOBS_GROUP);
+    let found = statuses(bootstrap);
+    let (poison, unlucky) = (&found["job-poison"], &found["job-unlucky"]);
+    println!("{}", poison["error"]["message"]);
+    assert_eq!(
+        (&poison["state"], &poison["error"]["code"]),
+        (&"failed".into(), &"internal".into()),
+        "{poison}"
+    );
+    assert!(poison["error"]["message"].as_str().unwrap().contains("died 5 times"), "{poison}");
+    assert_eq!((&unlucky["state"], &unlucky["deaths"]), (&"done".into(), &2.into()), "{unlucky}");
 }

@@ -23,6 +23,8 @@ pub(crate) struct Part {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Coding {
     H264Mp4,
+    /// Its index lies before its pictures.
+    IndexFirst,
     H265Mp4,
     H264Ts,
     H264Matroska,
@@ -37,6 +39,7 @@ impl Coding {
         const X265: &str = "x265enc speed-preset=ultrafast key-int-max=25 qp=20 ! h265parse";
         match self {
             Self::H264Mp4 => (X264, "mp4mux"),
+            Self::IndexFirst => (X264, "mp4mux faststart=true"),
             Self::H265Mp4 => (X265, "mp4mux"),
             Self::H264Ts => (X264, "mpegtsmux"),
             Self::H264Matroska => (X264, "matroskamux"),
@@ -48,7 +51,7 @@ impl Coding {
 
     pub(crate) fn ending(self) -> &'static str {
         match self {
-            Self::H264Mp4 | Self::H265Mp4 | Self::Lossless => "mp4",
+            Self::H264Mp4 | Self::IndexFirst | Self::H265Mp4 | Self::Lossless => "mp4",
             Self::H264Ts => "ts",
             Self::H264Matroska => "mkv",
         }

@@ -5,6 +5,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use crate::certificates::Authority;
 use crate::clips::{Coding, Part};
@@ -14,7 +15,9 @@ use crate::s3::S3;
 use crate::scene::*;
 use crate::sightline::{Sightline, wait_for};
 
-const LOOPBACK: [&str; 4] = ["--allow-network", "127.0.0.0/8", "--retry-after", "1"];
+pub(crate) const LOOPBACK: [&str; 4] = ["--allow-network", "127.0.0.0/8", "--retry-after", "1"];
+/// A cancel and a stop, at the latest.
+const OBEYED: Duration = Duration::from_secs(5);
 
 #[test]
 fn a_signed_link_is_worked_off_by_https_and_its_signature_is_shown_nowhere() {
@@ -77,7 +80,7 @@ fn a_signed_link_is_worked_off_by_https_and_its_signature_is_shown_nowhere() {
 
 /// What a server does with a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Mood {
+pub(crate) enum Mood {
     Serve,
     Status(u16),
     /// Hangs up before it answers.
@@ -91,14 +94,14 @@ enum Mood {
 }
 
 /// Serves one file by ranges, each request in the mood that its number gives, one after another.
-struct Server {
+pub(crate) struct Server {
     address: SocketAddr,
     requests: Arc<AtomicUsize>,
     ranges: Arc<Mutex<Vec<String>>>,
 }
 
 impl Server {
-    fn of(file: &Path, mood: fn(usize) -> Mood) -> Self {
+    pub(crate) fn of(file: &Path, mood: fn(usize) -> Mood) -> Self {
         let body = Arc::new(std::fs::read(file).unwrap());
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
@@ -114,7 +117,7 @@ impl Server {
         server
     }
 
-    fn uri(&self) -> String {
+    pub(crate) fn uri(&self) -> String {
         format!("http://{}/clip.mp4?sig=s3cret", self.address)
     }
 }
@@ -281,4 +284,35 @@ fn a_retry_goes_where_least_is_to_be_done() {
         })
     });
     wait_until_done(bootstrap, JOBS_GROUP);
+}
+
+/// It takes whoever comes, and never answers.
+#[test]
+fn a_server_that_says_nothing_holds_up_neither_a_cancel_nor_a_stop() {
+    let _stage = stage();
+    let broker = started();
+    let bootstrap = &broker.bootstrap;
+    let folder = tempfile::tempdir().unwrap();
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let uri = format!("http://{}/clip.mp4", silent.local_addr().unwrap());
+    add(bootstrap, 0, &job("job-unwanted", &uri));
+    add(bootstrap, 1, &job("job-left", &uri));
+    let more = [&LOOPBACK[..], &["--parallel", "2", "--drain", "0"]].concat();
+    let worker = worker(bootstrap, folder.path(), &more);
+    let is = |id: &str, wanted: &str| state(bootstrap, id) == wanted;
+    wait_for("both to be opened", || {
+        (is("job-unwanted", "running") && is("job-left", "running")).then_some(())
+    });
+    let asked = Instant::now();
+    cancel(bootstrap, "job-unwanted");
+    wait_for("the cancel to be obeyed", || is("job-unwanted", "cancelled").then_some(()));
+    println!("cancelled after {:?}", asked.elapsed());
+    assert!(asked.elapsed() < OBEYED, "{:?}", asked.elapsed());
+    assert!(is("job-left", "running"));
+    let asked = Instant::now();
+    worker.signal("TERM");
+    let (status, said) = worker.wait();
+    println!("stopped after {:?}", asked.elapsed());
+    assert!(status.success() && asked.elapsed() < OBEYED, "{:?}: {said}", asked.elapsed());
+    assert!(is("job-left", "queued"), "{said}");
 }

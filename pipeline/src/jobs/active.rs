@@ -23,6 +23,8 @@ pub(super) struct Active {
     partition: Partition,
     offset: i64,
     epoch: u64,
+    /// How many workers died in it before this one.
+    deaths: u32,
     attempt: Attempt,
     began: Instant,
     since: Timestamp,
@@ -49,7 +51,7 @@ impl Active {
         job: Job,
         added_at: Timestamp,
         (partition, offset): (Partition, i64),
-        epoch: u64,
+        (epoch, deaths): (u64, u32),
         attempt: Attempt,
     ) -> Self {
         Self {
@@ -58,6 +60,7 @@ impl Active {
             partition,
             offset,
             epoch,
+            deaths,
             attempt,
             began: Instant::now(),
             since: now(),
@@ -88,10 +91,10 @@ impl Active {
         }
     }
 
-    /// Another has claimed it: what this one would write counts no more.
+    /// Another has claimed it, or ended it: what this one would write counts no more.
     fn give_way(&mut self) {
         if self.wish != Some(Wish::Superseded) {
-            tracing::warn!(job = %self.job.id, epoch = self.epoch, "another worker has claimed it; stopping it here");
+            tracing::warn!(job = %self.job.id, epoch = self.epoch, "another worker has claimed it, or said that it is over; stopping it here");
             self.wish = Some(Wish::Superseded);
             self.attempt.control.abandon();
         }
@@ -106,6 +109,7 @@ impl Active {
             epoch: Some(self.epoch),
             pod: Some(pod.to_owned()),
             progress: Some(self.attempt.progress()),
+            deaths: self.deaths,
             ..JobStatus::of(&self.job, state, self.added_at, now())
         }
     }

@@ -12,12 +12,12 @@ use sightline_service::shutdown::Shutdown;
 use crate::batch::{SlotId, Slots, WhenFull};
 use crate::clock::CaptureClock;
 use crate::error::StreamError;
-use crate::frame::{End, StreamItem};
+use crate::frame::{End, Frame, StreamItem};
 use crate::gate::Gate;
 use crate::handover::RunControl;
 use crate::lane::{Lane, LaneSettings};
 use crate::metrics::CameraMetrics;
-use crate::outlet::KafkaOutlet;
+use crate::outlet::{EndSaid, KafkaOutlet};
 use crate::predecessors::Predecessor;
 use crate::publish::Publisher;
 use crate::reach::Reach;
@@ -84,6 +84,7 @@ impl Attempt {
         );
         let trace = StreamTrace::new(&runner.options.tracer, &job.id, epoch);
         let outlet = outlet.traced(trace.clone());
+        let end_said = outlet.end_said();
         let settings = LaneSettings { thresholds: ready.thresholds.clone(), track: runner.options.track };
         let lane = Lane::new(settings, metrics.clone(), Box::new(outlet));
         let (slot, lane) = runner.adder.add(lane, WhenFull::Block);
@@ -117,6 +118,7 @@ impl Attempt {
             slots: runner.adder.slots(),
             slot,
             lane,
+            end_said,
             publisher: runner.publisher.clone(),
             control: control.clone(),
             decoder_threads: runner.options.decoder_threads,
@@ -170,6 +172,7 @@ struct Reading {
     slots: Arc<Slots>,
     slot: SlotId,
     lane: Arc<Lane>,
+    end_said: EndSaid,
     publisher: Publisher,
     control: RunControl,
     decoder_threads: u32,
@@ -193,6 +196,7 @@ impl Reading {
     fn read(&mut self) -> Result<Stopped, StreamError> {
         let found = Found::of(&self.address);
         let address = self.reach.check(&self.job, self.address.clone().of_recording())?;
+        regular(&self.job, &self.address)?;
         let options = GstOptions {
             camera: self.job.clone(),
             address,
@@ -205,24 +209,44 @@ impl Reading {
             real_time: false,
             patience: PATIENCE,
         };
-        let mut source = GstSource::open(options, self.units.clone())?;
+        let is_over = {
+            let control = self.control.clone();
+            move || control.is_over()
+        };
+        let mut source = GstSource::open_unless(options, self.units.clone(), is_over)?;
+        let mut last_pts_us = 0;
         loop {
             let until = Instant::now() + LOOK;
             let control = &self.control;
             let pause = || control.is_over() || Instant::now() >= until;
-            let stopped = self.reader.run(&mut source, &pause, &mut |_| {})?;
+            let mut seen = |frame: &Frame| last_pts_us = frame.pts_us;
+            let stopped = self.reader.run(&mut source, &pause, &mut seen)?;
             if let Some(of_us) = source.duration_us() {
                 self.shared.of_us.store(of_us, Ordering::Relaxed);
             }
             match stopped {
                 Stopped::Wanted if !self.control.is_over() => {}
+                // Over first: what is waited for no longer ends, too.
+                Stopped::SourceEnded if self.control.is_over() => return Ok(Stopped::Wanted),
                 Stopped::SourceEnded => {
                     found.is_still(&self.job, &self.address)?;
+                    if source.is_cut_off() {
+                        return Err(self.cut_off(last_pts_us));
+                    }
                     return Ok(stopped);
                 }
                 Stopped::Wanted => return Ok(stopped),
             }
         }
+    }
+
+    /// Its index promises more than there is, and a demuxer that comes to the last byte ends as if that were all.
+    fn cut_off(&self, last_pts_us: i64) -> StreamError {
+        let seconds = |us: i64| us as f64 / 1e6;
+        let of_us = self.shared.of_us.load(Ordering::Relaxed);
+        let of = if of_us > 0 { format!(" of its {:.1} s", seconds(of_us)) } else { String::new() };
+        let message = format!("{} is cut off: {:.1} s{of} could be read", self.address, seconds(last_pts_us));
+        StreamError::new(ErrorCode::Corrupt, &self.job, message)
     }
 
     /// Behind the last frame, so that whoever reads the end has read everything. Whether all of it is acknowledged.
@@ -235,7 +259,10 @@ impl Reading {
         let end = StreamItem::End(End { at, clock, complete, skipped });
         // Closed slots take nothing: the process stops.
         let is_out = self.slots.push(self.slot, end).is_ok() && self.wait(|| self.lane.wait_for_end(LOOK));
-        let is_whole = is_out && self.wait(|| self.publisher.wait_for_arrival(&self.job, LOOK));
+        // One that is left while the detector still has its last frames keeps them, and its end, to itself.
+        let is_whole = is_out
+            && self.end_said.is_set()
+            && self.wait(|| self.publisher.wait_for_arrival(&self.job, LOOK));
         self.adder.remove(self.slot);
         is_whole
     }
@@ -250,6 +277,18 @@ impl Reading {
                 return false;
             }
         }
+    }
+}
+
+/// What is there must be a file: whoever opens a named pipe that nobody writes to waits for ever. What is not there, or can't be
+/// looked at, is told by who opens it.
+fn regular(job: &str, address: &Address) -> Result<(), StreamError> {
+    match address.path().map(std::fs::metadata) {
+        Some(Ok(found)) if !found.is_file() => {
+            let message = format!("{address} is no regular file, but a folder, a pipe or a device");
+            Err(StreamError::new(ErrorCode::Rejected, job, message))
+        }
+        _ => Ok(()),
     }
 }
 

@@ -22,7 +22,10 @@ struct Entry {
     attempt: u32,
     /// Of its newest claim.
     epoch: Option<u64>,
+    /// The newest epoch that is known to have ended, whatever was said of the job since.
+    over: Option<u64>,
     added_at: Timestamp,
+    deaths: u32,
     /// `None`: longer ago than this machine can say.
     heard: Option<Instant>,
 }
@@ -34,6 +37,8 @@ struct Said {
     attempt: u32,
     added_at: Timestamp,
     epoch: Option<u64>,
+    #[serde(default)]
+    deaths: u32,
 }
 
 impl Book {
@@ -68,15 +73,17 @@ impl Book {
     fn said(&mut self, job: &str, said: Said, record: &Tailed<'_>, is_old: bool) {
         let own = u64::try_from(record.offset).unwrap_or(0) + self.base(record.partition);
         let epoch = if said.state == JobState::Claimed { Some(own) } else { said.epoch };
-        let before = self.jobs.get(job).and_then(|entry| entry.epoch);
+        let (before, over) = self.jobs.get(job).map_or((None, None), |entry| (entry.epoch, entry.over));
         if epoch.is_some() && epoch < before {
             // Of an attempt that another has superseded meanwhile.
             return;
         }
         let now = Instant::now();
         let heard = if is_old { now.checked_sub(age(record.timestamp_ms)) } else { Some(now) };
-        let Said { state, attempt, added_at, .. } = said;
-        self.jobs.insert(job.to_owned(), Entry { state, attempt, epoch: epoch.or(before), added_at, heard });
+        let Said { state, attempt, added_at, deaths, .. } = said;
+        let epoch = epoch.or(before);
+        let over = if state.is_over() { epoch } else { over };
+        self.jobs.insert(job.to_owned(), Entry { state, attempt, epoch, over, added_at, deaths, heard });
     }
 
     /// What is added to the offsets of a partition.
@@ -87,7 +94,7 @@ impl Book {
     pub(super) fn known(&self, job: &str) -> Option<Known> {
         let entry = self.jobs.get(job)?;
         let ago = entry.heard.map_or(Duration::MAX, |heard| heard.elapsed());
-        Some(Known { state: entry.state, attempt: entry.attempt, ago })
+        Some(Known { state: entry.state, attempt: entry.attempt, deaths: entry.deaths, ago })
     }
 
     pub(super) fn added_at(&self, job: &str) -> Option<Timestamp> {
@@ -98,9 +105,17 @@ impl Book {
         self.cancelled.contains(job)
     }
 
-    /// Whether another attempt was claimed after this one.
+    /// The newest attempt at it.
+    pub(super) fn epoch(&self, job: &str) -> Option<u64> {
+        self.jobs.get(job).and_then(|entry| entry.epoch)
+    }
+
+    /// Whether another attempt was claimed after this one, or somebody said that the job is over: who was silent for long may be
+    /// taken for dead, and its job be cancelled. A retry after that is another record's.
     pub(super) fn is_superseded(&self, job: &str, epoch: u64) -> bool {
-        self.jobs.get(job).and_then(|entry| entry.epoch).is_some_and(|newest| newest > epoch)
+        self.jobs.get(job).is_some_and(|entry| {
+            entry.epoch.is_some_and(|newest| newest > epoch) || entry.over.is_some_and(|over| over >= epoch)
+        })
     }
 }
 
@@ -146,6 +161,20 @@ mod tests {
         take(&mut book, 12, "job-1", Some(&said("queued", 1, None)));
         assert_eq!(state(&book), JobState::Queued);
         assert!(book.is_superseded("job-1", 1007));
+    }
+
+    /// Whoever takes a silent worker for dead may end its job without an attempt of its own.
+    #[test]
+    fn an_attempt_whose_job_another_has_ended_counts_no_more_even_after_a_retry() {
+        let mut book = Book::default();
+        take(&mut book, 5, "job-1", Some(&said("failed", 1, Some(2))));
+        take(&mut book, 6, "job-1", Some(&said("claimed", 2, None)));
+        take(&mut book, 7, "job-1", Some(&said("running", 2, Some(6))));
+        assert!(book.is_superseded("job-1", 2) && !book.is_superseded("job-1", 6));
+        take(&mut book, 8, "job-1", Some(&said("cancelled", 2, None)));
+        assert!(book.is_superseded("job-1", 6));
+        take(&mut book, 9, "job-1", Some(&said("queued", 1, None)));
+        assert!(book.is_superseded("job-1", 6) && !book.is_superseded("job-1", 10));
     }
 
     #[test]

@@ -6,6 +6,9 @@ use sightline_schema::{Job, JobState, Timestamp};
 
 /// Who works at a job says so every 5 s; one that was not heard of for this long is dead.
 pub(super) const SILENCE: Duration = Duration::from_secs(15);
+/// A job in which so many workers died is given up: it may well be what kills them, and would go on to kill one after the
+/// other. More than a few, since a node that is lost and a Kafka that is away for long count, too.
+pub(super) const DEATHS: u32 = 5;
 /// A record that is not due is put behind the others at most this often.
 pub(super) const MOVE: Duration = Duration::from_secs(1);
 
@@ -14,8 +17,18 @@ pub(super) const MOVE: Duration = Duration::from_secs(1);
 pub(super) struct Known {
     pub(super) state: JobState,
     pub(super) attempt: u32,
+    /// How often its worker was not heard of any more, before this.
+    pub(super) deaths: u32,
     /// How long ago it was said.
     pub(super) ago: Duration,
+}
+
+impl Known {
+    /// How often its worker was not heard of any more, where the silence is one. Who leaves a job says so, and has not died.
+    pub(super) fn deaths_by_now(&self) -> u32 {
+        let is_silent = self.state.is_in_work() && self.ago >= SILENCE;
+        self.deaths.saturating_add(u32::from(is_silent))
+    }
 }
 
 /// A record, and what lies around it.
@@ -39,6 +52,8 @@ pub(super) enum Verdict {
     Pass,
     /// Say that it is cancelled, and commit past it.
     Cancel,
+    /// Say that it failed for good, and commit past it: too many workers died in it.
+    GiveUp,
     /// Claim it.
     Take,
     /// It is not due, and holds others up: write it again behind them.
@@ -52,7 +67,7 @@ pub(super) fn decide(head: &Head<'_>, now: Timestamp) -> Verdict {
     if head.is_here {
         return Verdict::Wait;
     }
-    if let Some(Known { state, attempt, ago }) = head.known {
+    if let Some(Known { state, attempt, ago, .. }) = head.known {
         let is_over = match state {
             JobState::Done | JobState::Cancelled => true,
             JobState::Failed => attempt >= head.job.attempt,
@@ -69,6 +84,9 @@ pub(super) fn decide(head: &Head<'_>, now: Timestamp) -> Verdict {
     if head.is_cancelled {
         return Verdict::Cancel;
     }
+    if head.known.is_some_and(|known| known.deaths_by_now() >= DEATHS) {
+        return Verdict::GiveUp;
+    }
     match head.job.not_before {
         Some(due) if due > now && head.holds_others_up && head.waited >= MOVE => Verdict::Move,
         Some(due) if due > now => Verdict::Wait,
@@ -77,6 +95,7 @@ pub(super) fn decide(head: &Head<'_>, now: Timestamp) -> Verdict {
 }
 
 #[cfg(test)]
+#[allow(clippy::panic)]
 mod tests {
     use std::collections::BTreeMap;
 
@@ -103,7 +122,7 @@ mod tests {
     fn head<'a>(job: &'a Job, known: Option<(JobState, u32, Duration)>) -> Head<'a> {
         Head {
             job,
-            known: known.map(|(state, attempt, ago)| Known { state, attempt, ago }),
+            known: known.map(|(state, attempt, ago)| Known { state, attempt, deaths: 0, ago }),
             is_cancelled: false,
             is_here: false,
             holds_others_up: true,
@@ -163,6 +182,39 @@ mod tests {
         assert_eq!(decide(&here, NOW), Verdict::Wait);
     }
 
+    /// A file that kills who reads it would kill one after the other.
+    #[test]
+    fn a_job_in_which_too_many_workers_died_is_given_up() {
+        use JobState::{Claimed, Queued, Running};
+        let job = job(1, None);
+        let known = |state, deaths, ago| Some(Known { state, attempt: 1, deaths, ago });
+        let of = |known| decide(&Head { known, ..head(&job, None) }, NOW);
+        assert_eq!(of(known(Running, DEATHS - 2, SILENCE)), Verdict::Take);
+        assert_eq!(of(known(Running, DEATHS - 1, SILENCE)), Verdict::GiveUp);
+        assert_eq!(of(known(Claimed, DEATHS - 1, SILENCE)), Verdict::GiveUp);
+        // Who is at it may yet finish it, and who left it at a stop has not died.
+        assert_eq!(of(known(Running, DEATHS - 1, FRESH)), Verdict::Wait);
+        assert_eq!(of(known(Queued, DEATHS - 1, SILENCE)), Verdict::Take);
+        let known = known(Running, DEATHS - 1, SILENCE);
+        let cancelled = Head { known, is_cancelled: true, ..head(&job, None) };
+        assert_eq!(decide(&cancelled, NOW), Verdict::Cancel);
+    }
+
+    /// Each takeover counts one, and a stop in between takes none back.
+    #[test]
+    fn the_dead_are_counted_from_claim_to_claim() {
+        let mut deaths = 0;
+        for (state, ago, wanted) in [
+            (JobState::Running, SILENCE, 1),
+            (JobState::Queued, SILENCE, 1),
+            (JobState::Waiting, SILENCE, 1),
+            (JobState::Claimed, SILENCE, 2),
+        ] {
+            deaths = Known { state, attempt: 1, deaths, ago }.deaths_by_now();
+            assert_eq!(deaths, wanted, "{state}");
+        }
+    }
+
     /// Of all there is: nothing is passed over that is not over, and nothing is taken that another has.
     #[test]
     fn every_verdict_has_its_reason() {
@@ -184,6 +236,7 @@ mod tests {
                         assert!(!(state.is_in_work() && ago < SILENCE) && due.is_none() && !cancelled);
                     }
                     Verdict::Cancel => assert!(cancelled),
+                    Verdict::GiveUp => panic!("nobody died"),
                     Verdict::Move => assert!(due.is_some() && !cancelled),
                     Verdict::Wait => assert!(state.is_in_work() && ago < SILENCE),
                 }

@@ -19,6 +19,7 @@ enum Task {
     Pass,
     Cancel(Job),
     Refuse(Job, String),
+    GiveUp(Job),
     Take(Job),
     Move(Job),
 }
@@ -47,8 +48,9 @@ impl Worker {
             if self.task(partition).is_none() {
                 return;
             }
-            // What was written before the record was put here counts: one to be tried again says so before.
-            if received > self.fresh && self.refresh().is_err() {
+            // What was written before the record was put here counts: one to be tried again says so before. And who works at it
+            // may have been heard of since the last look, however long ago that was.
+            if (received > self.fresh || self.is_in_work(partition)) && self.refresh().is_err() {
                 return self.later(partition);
             }
             let Some(task) = self.task(partition) else { return };
@@ -63,6 +65,13 @@ impl Worker {
         }
     }
 
+    /// Whether somebody works at the head, as far as the statuses were read.
+    fn is_in_work(&self, partition: &Partition) -> bool {
+        let head = self.queues.get(partition).and_then(super::queue::Queue::head);
+        let known = head.and_then(|head| self.book.known(head.content.job()?.id.as_str()));
+        known.is_some_and(|known| known.state.is_in_work())
+    }
+
     fn head(&self, partition: &Partition) -> Option<(i64, Instant)> {
         self.queues.get(partition)?.head().map(|head| (head.offset, head.received))
     }
@@ -71,10 +80,7 @@ impl Worker {
     fn task(&self, partition: &Partition) -> Option<Task> {
         let queue = self.queues.get(partition)?;
         let Pending { content, head_since, .. } = queue.head()?;
-        let job = match content {
-            Content::Unreadable(_) => return Some(Task::Pass),
-            Content::Job(job) | Content::Refused(job, _) => job,
-        };
+        let Some(job) = content.job() else { return Some(Task::Pass) };
         let head = Head {
             job,
             known: self.book.known(&job.id),
@@ -87,6 +93,7 @@ impl Worker {
             (Verdict::Wait, _) => None,
             (Verdict::Pass, _) => Some(Task::Pass),
             (Verdict::Cancel, _) => Some(Task::Cancel(job.clone())),
+            (Verdict::GiveUp, _) => Some(Task::GiveUp(job.clone())),
             (_, Content::Refused(job, why)) => Some(Task::Refuse(job.clone(), why.clone())),
             (Verdict::Take, _) => Some(Task::Take(job.clone())),
             (Verdict::Move, _) => Some(Task::Move(job.clone())),
@@ -113,7 +120,12 @@ impl Worker {
                 self.metrics.ended(Ended::Cancelled);
                 self.pop(partition, offset);
             }
-            Task::Refuse(job, why) => self.refuse(&job, why, partition, offset)?,
+            Task::Refuse(job, why) => {
+                let code = ErrorCode::SettingsInvalid;
+                let message = format!("{why}. {}", code.recording_advice());
+                self.fail(&job, StatusError { code, message }, partition, offset)?;
+            }
+            Task::GiveUp(job) => self.give_up(&job, partition, offset)?,
             Task::Take(job) => return self.take(job, partition, offset),
             Task::Move(job) => {
                 self.desk.put(&job, partition.1)?;
@@ -137,19 +149,26 @@ impl Worker {
         }
     }
 
-    /// It can't be run as it is written, and no second attempt mends that.
-    fn refuse(
+    /// It may well be what kills workers, and whoever takes it next would die, too.
+    fn give_up(&mut self, job: &Job, partition: &Partition, offset: i64) -> Result<(), Unwritten> {
+        let deaths = self.deaths(&job.id);
+        let message = format!(
+            "its worker died {deaths} times in it. Look at the workers' memory limits and at the file; then retry the job."
+        );
+        self.fail(job, StatusError { code: ErrorCode::Internal, message }, partition, offset)
+    }
+
+    /// It failed for good without an attempt of this worker's: no further one would mend that.
+    fn fail(
         &mut self,
         job: &Job,
-        why: String,
+        error: StatusError,
         partition: &Partition,
         offset: i64,
     ) -> Result<(), Unwritten> {
-        let code = ErrorCode::SettingsInvalid;
-        tracing::error!(job = %job.id, code = code.as_str(), "failed for good: {why}");
-        let message = format!("{why}. {}", code.recording_advice());
-        let status =
-            JobStatus { error: Some(StatusError { code, message }), ..self.status(job, JobState::Failed) };
+        tracing::error!(job = %job.id, code = error.code.as_str(), "failed for good: {}", error.message);
+        let epoch = self.book.epoch(&job.id);
+        let status = JobStatus { epoch, error: Some(error), ..self.status(job, JobState::Failed) };
         self.desk.settle(&status, &self.reader, (partition, offset))?;
         self.metrics.ended(Ended::Failed);
         self.pop(partition, offset);
@@ -160,9 +179,9 @@ impl Worker {
         let ready = match Ready::of_runner(&self.runner, &job.camera()) {
             Ok(ready) => ready,
             Err(CameraRefused::Settings { reason, .. }) => {
-                return self.refuse(&job, reason, partition, offset);
+                return self.carry_out(Task::Refuse(job, reason), partition, offset);
             }
-            Err(refused) => return self.refuse(&job, refused.to_string(), partition, offset),
+            Err(refused) => return self.carry_out(Task::Refuse(job, refused.to_string()), partition, offset),
         };
         let status = self.status(&job, JobState::Claimed);
         let place = self.desk.claim(&status, &self.reader, (partition, offset))?;
@@ -172,7 +191,7 @@ impl Worker {
         let attempt = Attempt::begin(&self.runner, &job, ready, epoch, reach)
             .map_err(|error| Unwritten::Kafka(KafkaFault::no_thread(&error)))?;
         let place = (partition.clone(), offset);
-        self.active.push(Active::new(job, status.added_at, place, epoch, attempt));
+        self.active.push(Active::new(job, status.added_at, place, (epoch, status.deaths), attempt));
         Ok(())
     }
 
@@ -180,15 +199,18 @@ impl Worker {
     pub(super) fn status(&self, job: &Job, state: JobState) -> JobStatus {
         let since = now();
         let added_at = self.book.added_at(&job.id).or_else(|| self.written_at(&job.id)).unwrap_or(since);
-        JobStatus { pod: Some(self.options.pod.clone()), ..JobStatus::of(job, state, added_at, since) }
+        let (pod, deaths) = (Some(self.options.pod.clone()), self.deaths(&job.id));
+        JobStatus { pod, deaths, ..JobStatus::of(job, state, added_at, since) }
+    }
+
+    /// How many workers died in it so far.
+    fn deaths(&self, job: &str) -> u32 {
+        self.book.known(job).map_or(0, |known| known.deaths_by_now())
     }
 
     /// When the record at some head was written.
     fn written_at(&self, job: &str) -> Option<Timestamp> {
-        let is_of = |content: &Content| match content {
-            Content::Job(of) | Content::Refused(of, _) => of.id == job,
-            Content::Unreadable(_) => false,
-        };
+        let is_of = |content: &Content| content.job().is_some_and(|of| of.id == job);
         let heads = self.queues.values().filter_map(super::queue::Queue::head);
         let head = heads.into_iter().find(|head| is_of(&head.content))?;
         Some(Timestamp::from_micros(head.timestamp_ms.saturating_mul(1000)))

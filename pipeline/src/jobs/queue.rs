@@ -28,6 +28,16 @@ pub(super) enum Content {
     Unreadable(String),
 }
 
+impl Content {
+    /// What it is about, where that can be read.
+    pub(super) fn job(&self) -> Option<&Job> {
+        match self {
+            Self::Job(job) | Self::Refused(job, _) => Some(job),
+            Self::Unreadable(_) => None,
+        }
+    }
+}
+
 /// Of one partition.
 #[derive(Default)]
 pub(super) struct Queue {

@@ -10,6 +10,9 @@ use sightline_service::kafka::Batch;
 use super::Worker;
 use super::queue::{Content, Pending, Queue};
 
+/// Longer ones are nobody's: what is said of a job holds all that is in its record and more, and the broker has to take it.
+const MOST: usize = 256 * 1024;
+
 /// What a record has to say at the least, so that a person can be told what is wrong with it.
 #[derive(Deserialize)]
 struct Least {
@@ -61,6 +64,9 @@ impl Worker {
 /// What a record is.
 pub(super) fn read(value: Option<&[u8]>) -> Content {
     let Some(value) = value else { return Content::Unreadable("it has no value".to_owned()) };
+    if value.len() > MOST {
+        return Content::Unreadable(format!("it has {} bytes, more than the {MOST} of a job", value.len()));
+    }
     // What is derived does not look at it.
     let named = serde_json::from_slice::<Named>(value).ok().and_then(|named| named.schema);
     if let Some(other) = named.filter(|schema| schema != Job::schema_name()) {
@@ -129,5 +135,8 @@ mod tests {
             assert!(matches!(read(Some(bytes)), Content::Unreadable(_)));
         }
         assert!(matches!(read(None), Content::Unreadable(_)));
+        // Its status would be more than the broker takes, and it would be taken again and again.
+        let long = "a".repeat(MOST);
+        assert!(matches!(of(&format!(r#","labels":{{"a":"{long}"}}"#)), Content::Unreadable(_)));
     }
 }

@@ -72,6 +72,8 @@ struct Learned {
     saw_video: bool,
     saw_other: Option<String>,
     error: Option<(ErrorCode, String)>,
+    /// An object or a file on a web server that is shorter than it says of itself.
+    cut_off: bool,
     /// The connection broke: `rtspsrc` warns of it, then ends as if the camera had said goodbye.
     broke: bool,
     reported: Option<Reported>,
@@ -148,19 +150,30 @@ pub fn init() -> Result<(), String> {
 impl GstSource {
     /// Builds the pipeline and sets it going. What is wrong with the stream itself comes from the first pull.
     pub fn open(options: GstOptions, units: SharedAccessUnits) -> Result<Self, StreamError> {
-        Self::open_by(options, units, false)
+        Self::open_by(options, units, false, object::Closing::default())
+    }
+
+    /// The same, unless `is_over`: an object or a file on a web server is waited for no longer then. It may then
+    /// end before its end, or give an error that nobody wants to know.
+    pub fn open_unless(
+        options: GstOptions,
+        units: SharedAccessUnits,
+        is_over: impl Fn() -> bool + Send + Sync + 'static,
+    ) -> Result<Self, StreamError> {
+        Self::open_by(options, units, false, object::Closing::when(is_over))
     }
 
     /// The same of a stream that [`GstSource::failed_in_hardware`]. Files need no such word: `decodebin3` tries one decoder after
     /// the other by itself.
     pub fn open_in_software(options: GstOptions, units: SharedAccessUnits) -> Result<Self, StreamError> {
-        Self::open_by(options, units, true)
+        Self::open_by(options, units, true, object::Closing::default())
     }
 
     fn open_by(
         options: GstOptions,
         units: SharedAccessUnits,
         in_software: bool,
+        closing: object::Closing,
     ) -> Result<Self, StreamError> {
         if let Some(credentials) = options.address.credentials() {
             log::keep_secret(credentials);
@@ -184,7 +197,6 @@ impl GstSource {
             threads: options.decoder_threads,
             in_software,
         };
-        let closing = object::Closing::default();
         let built = match options.address.kind() {
             Kind::Rtsp => rtsp::build(&pipeline, &options, &sink, tap),
             Kind::Http | Kind::WebFile | Kind::Object | Kind::File => {
@@ -335,6 +347,14 @@ impl GstSource {
     /// What the access units were so far.
     pub fn encoded(&self) -> EncodedStats {
         lock(&self.learned).encoded.clone()
+    }
+
+    /// Whether a recording is shorter than its container says, as far as that tells: read to its end, it is not whole.
+    pub fn is_cut_off(&self) -> bool {
+        match self.options.address.path() {
+            Some(path) => container::missing(&path).is_some(),
+            None => lock(&self.learned).cut_off,
+        }
     }
 
     /// Profile and level.

@@ -20,6 +20,7 @@ use sightline_service::objects::{Fault, Meta, Object, Reason, WebFault, WebFile,
 use super::decoder::Tap;
 use super::{GstOptions, Shared, guarded, lock};
 use crate::source::address::{Address, Kind};
+use crate::source::container::{self, Missing};
 
 /// Fetched at once. At 8 Mbit/s it is four seconds of video.
 const BLOCK: u64 = 4 << 20;
@@ -28,17 +29,25 @@ const BLOCKS: usize = 4;
 /// How often a reader looks whether anybody waits for it.
 const LOOK: Duration = Duration::from_millis(50);
 
-/// Told when nobody waits for the object any more. All clones are one.
+/// Told, or asked, when nobody waits for the object any more. All clones are one.
 #[derive(Clone, Default)]
-pub(super) struct Closing(Arc<AtomicBool>);
+pub(super) struct Closing {
+    told: Arc<AtomicBool>,
+    asked: Option<Arc<dyn Fn() -> bool + Send + Sync>>,
+}
 
 impl Closing {
+    /// Asked besides: while it is being opened there is nothing yet that could be closed.
+    pub(super) fn when(is_over: impl Fn() -> bool + Send + Sync + 'static) -> Self {
+        Self { asked: Some(Arc::new(is_over)), ..Self::default() }
+    }
+
     pub(super) fn close(&self) {
-        self.0.store(true, Ordering::Release);
+        self.told.store(true, Ordering::Release);
     }
 
     fn is_set(&self) -> bool {
-        self.0.load(Ordering::Acquire)
+        self.told.load(Ordering::Acquire) || self.asked.as_ref().is_some_and(|is_over| is_over())
     }
 }
 
@@ -79,8 +88,11 @@ pub(super) fn source(
 ) -> Result<gst::Element, String> {
     let learned = tap.learned.clone();
     let fetcher = match Fetcher::open(&options.address, closing.clone()) {
-        Ok(mut fetcher) => match fetcher.look() {
-            Ok(()) => Some(fetcher),
+        Ok(mut fetcher) => match fetcher.look().and_then(|()| fetcher.missing()) {
+            Ok(missing) => {
+                lock(&learned).cut_off = missing.is_some();
+                Some(fetcher)
+            }
             Err(failed) => {
                 failed.tell(&learned, &fetcher.shown);
                 None
@@ -177,6 +189,48 @@ impl Fetcher {
             }
         };
         Ok(())
+    }
+
+    /// What is missing of it. Looked at before it is read, and only in as many blocks as are kept: the demuxer begins with the same.
+    /// A recording in many fragments may tell no more than that its beginning is there.
+    fn missing(&mut self) -> Result<Option<Missing>, Failed> {
+        let total = self.bytes;
+        let mut failed = None;
+        let missing = container::missing_in(total, &mut |at, into| match self.peek(at, into) {
+            Ok(is_read) => is_read,
+            Err(error) => {
+                failed = Some(error);
+                false
+            }
+        });
+        match failed {
+            Some(failed) => Err(failed),
+            None => Ok(missing),
+        }
+    }
+
+    /// A few bytes somewhere in it. `false`: they are not there, or in one block too many.
+    fn peek(&mut self, at: u64, into: &mut [u8]) -> Result<bool, Failed> {
+        let total = self.bytes;
+        let end = at.saturating_add(into.len() as u64);
+        if end > total {
+            return Ok(false);
+        }
+        let mut from = at;
+        while from < end {
+            let start = from - from % BLOCK;
+            if self.blocks.len() >= BLOCKS && !self.blocks.iter().any(|(of, _)| *of == start) {
+                return Ok(false);
+            }
+            let block = self.block(start, total)?;
+            let part = (from - at) as usize..(end.min(start + BLOCK) - at) as usize;
+            let Some(into) = into.get_mut(part) else { return Ok(false) };
+            if block.copy_to_slice((from - start) as usize, into).is_err() {
+                return Ok(false);
+            }
+            from += into.len() as u64;
+        }
+        Ok(true)
     }
 
     /// The next bytes, `None` at the end.
