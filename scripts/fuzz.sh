@@ -1,6 +1,6 @@
 #!/bin/bash
 # Feeds what is read from outside with whatever libFuzzer comes upon: `fuzz.sh SECONDS [TARGET…]`, each target for so
-# long. A finding stops it, and lies in fuzz/findings. What is worth keeping goes into fuzz/corpus by hand. FUZZ_SEED
+# long; `fuzz.sh build` builds them alone. A finding stops it, and lies in fuzz/findings. What is worth keeping goes into fuzz/corpus by hand. FUZZ_SEED
 # chooses the chance; 0 is another each time.
 #
 # The compiler is the stable one: the coverage that libFuzzer steers by is LLVM's, and needs no sanitizer.
@@ -19,7 +19,8 @@ coverage+=" -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sa
 coverage+=" -Cllvm-args=-sanitizer-coverage-trace-compares"
 # With --target the flags leave build scripts alone.
 export RUSTFLAGS="$coverage --cfg fuzzing -Cdebug-assertions -Ccodegen-units=1"
-cargo build --manifest-path fuzz/Cargo.toml --target "$host" --target-dir fuzz/target
+cargo build --manifest-path fuzz/Cargo.toml --locked --target "$host" --target-dir fuzz/target
+[ "$seconds" != build ] || exit 0
 
 mkdir -p fuzz/findings
 for target in "$@"; do
