@@ -264,12 +264,13 @@ fn a_retry_goes_where_least_is_to_be_done() {
         .to_string_lossy()
         .into_owned();
     let gone = folder.path().join("gone.mp4").to_string_lossy().into_owned();
-    // The oldest are taken first; two of each other partition but one wait behind them.
+    // The oldest are taken first, as far as partitions are there already; in each other partition but one wait enough, whichever
+    // was worked at before.
     for id in ["job-gone-a", "job-gone-b"] {
         add(bootstrap, 0, &job(id, &gone));
     }
     for n in [1, 2, 3, 5] {
-        for of in ["a", "b"] {
+        for of in ["a", "b", "c", "d"] {
             add(bootstrap, n, &job(&format!("job-good-{n}-{of}"), &clip));
         }
     }
