@@ -61,14 +61,25 @@ impl Kafka {
         kafka
     }
 
+    /// A broker that clients are told to find at another port of 127.0.0.1: who stands there hears all they say.
+    pub fn start_behind(front: u16) -> Kafka {
+        let mut kafka = Kafka::prepare_behind(KafkaKind::Plain, Some(front));
+        kafka.start_again();
+        kafka
+    }
+
     /// Everything made, the port chosen, but no broker yet: for tests of a broker that is absent at first.
     pub fn prepare(kind: KafkaKind) -> Kafka {
+        Kafka::prepare_behind(kind, None)
+    }
+
+    fn prepare_behind(kind: KafkaKind, front: Option<u16>) -> Kafka {
         let guard =
             tempfile::Builder::new().prefix("sightline-kafka-").tempdir().expect("a temporary folder");
         let dir = guard.path().to_owned();
         let ports = free_ports(3);
         let client = (kind == KafkaKind::ScramTls).then(|| make_client_files(&dir));
-        fs::write(dir.join("server.properties"), server_properties(kind, &dir, &ports))
+        fs::write(dir.join("server.properties"), server_properties(kind, &dir, &ports, front))
             .expect("server.properties");
         let kafka =
             Kafka { bootstrap: format!("127.0.0.1:{}", ports[0]), dir, client, broker: None, _guard: guard };
@@ -250,8 +261,9 @@ fn java() -> impl Iterator<Item = String> {
 }
 
 /// Quick where Kafka's defaults are for clusters: after `kill9` a broker is let in again when its old session has ended.
-fn server_properties(kind: KafkaKind, dir: &Path, ports: &[u16]) -> String {
+fn server_properties(kind: KafkaKind, dir: &Path, ports: &[u16], front: Option<u16>) -> String {
     let [client, controller, internal] = ports else { unreachable!("three ports") };
+    let advertised = front.unwrap_or(*client);
     let dir = dir.display();
     let (protocol, security) = match kind {
         KafkaKind::Plain => ("PLAINTEXT", String::new()),
@@ -272,7 +284,7 @@ fn server_properties(kind: KafkaKind, dir: &Path, ports: &[u16]) -> String {
          controller.quorum.bootstrap.servers=127.0.0.1:{controller}\n\
          controller.listener.names=CONTROLLER\n\
          listeners=CLIENT://127.0.0.1:{client},INTERNAL://127.0.0.1:{internal},CONTROLLER://127.0.0.1:{controller}\n\
-         advertised.listeners=CLIENT://127.0.0.1:{client},INTERNAL://127.0.0.1:{internal}\n\
+         advertised.listeners=CLIENT://127.0.0.1:{advertised},INTERNAL://127.0.0.1:{internal}\n\
          inter.broker.listener.name=INTERNAL\n\
          listener.security.protocol.map=CLIENT:{protocol},INTERNAL:PLAINTEXT,CONTROLLER:PLAINTEXT\n\
          {security}\

@@ -79,7 +79,7 @@ fn highest_epoch(settings: &KafkaSettings, topic: &str, timeout: Duration) -> Re
     let deadline = std::time::Instant::now() + timeout;
     let mut config = settings.client_config();
     config.set("group.id", "sightline-view").set("enable.auto.commit", "false");
-    let link = LinkContext { link: Link::new(settings.bootstrap()) };
+    let link = LinkContext::new(Link::new(settings.bootstrap()));
     let consumer: BaseConsumer<LinkContext> =
         config.create_with_context(link).map_err(|error| KafkaFault::of_client(&error))?;
     let metadata = consumer.fetch_metadata(Some(topic), timeout).map_err(|error| fault(&error))?;

@@ -31,7 +31,7 @@ impl Asking {
         config.set("isolation.level", isolation);
         let link = Link::new(settings.bootstrap());
         let client: BaseConsumer<LinkContext> = config
-            .create_with_context(LinkContext { link })
+            .create_with_context(LinkContext::new(link))
             .map_err(|error| KafkaFault::of_client(&error))?;
         Ok(Self { client, bootstrap: settings.bootstrap().to_owned() })
     }

@@ -7,6 +7,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::Offset;
 
+use super::brokers::lasting;
 use super::config::{KafkaSettings, code_of};
 use super::ends::watermarks;
 use super::fault::KafkaFault;
@@ -56,10 +57,12 @@ impl Follower {
             // Who follows should not wait for a broker to fill a batch, and several may do so in one process.
             .set("fetch.wait.max.ms", "100")
             .set("queued.max.messages.kbytes", "4096");
+        lasting(&mut config);
         let link = Link::new(settings.bootstrap());
         let consumer: BaseConsumer<LinkContext> = config
-            .create_with_context(LinkContext { link })
+            .create_with_context(LinkContext::new(link))
             .map_err(|error| KafkaFault::of_client(&error))?;
+        consumer.context().reminds(consumer.client());
         let fault = |error: &KafkaError| KafkaFault::of_link(code_of(error), "", settings.bootstrap());
         let mut partitions = partitions_of(&consumer, topic, timeout).map_err(|error| fault(&error))?;
         partitions.sort_unstable();

@@ -40,7 +40,7 @@ impl Lag {
         config.set("group.id", group).set("enable.auto.commit", "false");
         let link = Link::new(settings.bootstrap());
         let asking: BaseConsumer<LinkContext> = config
-            .create_with_context(LinkContext { link })
+            .create_with_context(LinkContext::new(link))
             .map_err(|error| KafkaFault::of_client(&error))?;
         Ok(Self { asking, topic: topic.to_owned(), bootstrap: settings.bootstrap().to_owned() })
     }

@@ -6,9 +6,11 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use rdkafka::ClientContext;
+use rdkafka::client::Client;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
+use super::brokers::{self, Broker, Brokers};
 use super::config::code_of;
 use super::fault::{FaultKind, KafkaFault};
 
@@ -178,9 +180,24 @@ impl Link {
 /// The context of every client: callbacks never panic, and never log a broker's absence more than `Link` does.
 pub(crate) struct LinkContext {
     pub(crate) link: Arc<Link>,
+    brokers: Brokers,
 }
 
 impl LinkContext {
+    pub(crate) fn new(link: Arc<Link>) -> Self {
+        Self { link, brokers: Brokers::default() }
+    }
+
+    /// From now on this client is told again where its brokers are, should it forget them. Its configuration is [`lasting`].
+    pub(super) fn reminds<C: ClientContext>(&self, client: &Client<C>) {
+        self.brokers.are_of(client);
+    }
+
+    /// What the client says of its brokers.
+    pub(super) fn look(&self, brokers: &[Broker]) {
+        self.brokers.look(brokers, &self.link.bootstrap);
+    }
+
     fn line(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
         // A connection that the broker closed is in the log alone; what is worse comes to `error`, too.
         if facility == "FAIL" && matches!(level, RDKafkaLogLevel::Info | RDKafkaLogLevel::Warning) {
@@ -206,7 +223,12 @@ impl ClientContext for LinkContext {
         contained(|| self.line(level, facility, line));
     }
 
-    fn stats_raw(&self, _statistics: &[u8]) {}
+    fn stats_raw(&self, statistics: &[u8]) {
+        contained(|| match brokers::told(statistics) {
+            Ok(brokers) => self.look(&brokers),
+            Err(error) => tracing::debug!(%error, "a client's statistics"),
+        });
+    }
 
     fn error(&self, error: KafkaError, reason: &str) {
         contained(|| {
@@ -290,7 +312,7 @@ mod tests {
 
     #[test]
     fn a_connection_closed_at_once_is_learnt_from_the_log() {
-        let context = LinkContext { link: Link::new("127.0.0.1:9092") };
+        let context = LinkContext::new(Link::new("127.0.0.1:9092"));
         let line = "[thrd:127.0.0.1:9092/bootstrap]: 127.0.0.1:9092/bootstrap: Disconnected: connection closed by \
                     peer: receive 0 after POLLIN (after 23ms in state APIVERSION_QUERY)";
         context.log(RDKafkaLogLevel::Info, "FAIL", line);

@@ -13,6 +13,7 @@ use rdkafka::error::KafkaError;
 use rdkafka::topic_partition_list::Offset;
 use rdkafka::{ClientContext, TopicPartitionList};
 
+use super::brokers::lasting;
 use super::config::{KafkaSettings, code_of};
 use super::fault::KafkaFault;
 use super::link::{Link, LinkContext};
@@ -78,13 +79,15 @@ impl Member {
             .set("enable.auto.commit", "false")
             .set("enable.auto.offset.store", "false")
             .set("auto.offset.reset", "earliest");
+        lasting(&mut config);
         let context = MemberContext {
-            link: LinkContext { link: Link::new(settings.bootstrap()) },
+            link: LinkContext::new(Link::new(settings.bootstrap())),
             losses: AtomicU64::new(0),
             is_told: AtomicBool::new(false),
         };
         let consumer: BaseConsumer<MemberContext> =
             config.create_with_context(context).map_err(|error| KafkaFault::of_client(&error))?;
+        consumer.context().link.reminds(consumer.client());
         consumer.subscribe(&[topic]).map_err(|error| fault(&error))?;
         Ok(Self { consumer, topic: topic.to_owned() })
     }
@@ -155,6 +158,10 @@ struct MemberContext {
 impl ClientContext for MemberContext {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
         self.link.log(level, facility, line);
+    }
+
+    fn stats_raw(&self, statistics: &[u8]) {
+        self.link.stats_raw(statistics);
     }
 
     fn error(&self, error: KafkaError, reason: &str) {

@@ -1,6 +1,7 @@
 //! Kafka's clients: settings, one producer, the topics, and a broker for trying out.
 
 mod base;
+mod brokers;
 mod config;
 mod dead_letter;
 mod embedded;

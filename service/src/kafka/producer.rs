@@ -5,6 +5,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use rdkafka::client::Client;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header, Message, OwnedHeaders};
@@ -12,6 +13,7 @@ use rdkafka::producer::{BaseRecord, DeliveryResult, Producer as _, ProducerConte
 use rdkafka::{ClientConfig, ClientContext};
 use sightline_schema::{CONTENT_TYPE_JSON, HEADER_CONTENT_TYPE, HEADER_SCHEMA};
 
+use super::brokers::lasting;
 use super::config::{KafkaSettings, code_of};
 use super::fault::{FaultKind, KafkaFault};
 use super::link::{Link, LinkContext, LinkState};
@@ -96,8 +98,11 @@ impl Producer {
     fn with(config: &ClientConfig, link: Arc<Link>) -> Result<Producer, KafkaFault> {
         let context = Context::new(Arc::clone(&link));
         let in_flight = Arc::clone(&context.in_flight);
+        let mut config = config.clone();
+        lasting(&mut config);
         let inner: ThreadedProducer<Context> =
             config.create_with_context(context).map_err(|error| KafkaFault::of_client(&error))?;
+        inner.client().context().reminds(inner.client());
         Ok(Producer { inner, in_flight, link, watcher: None })
     }
 
@@ -256,9 +261,9 @@ fn watch(producer: &ThreadedProducer<Context>, link: &Link) {
             return;
         }
         match producer.client().fetch_metadata(None, ASK) {
-            Ok(_) => link.confirmed(),
-            Err(error) => {
-                tracing::trace!(%error, "no metadata");
+            Ok(found) if !found.brokers().is_empty() => link.confirmed(),
+            none => {
+                tracing::trace!(error = ?none.err(), "no metadata");
                 link.refuted();
                 if start.elapsed() > PATIENCE && link.state() == LinkState::Connecting {
                     link.silent();
@@ -307,7 +312,11 @@ pub(crate) struct Context {
 
 impl Context {
     pub(crate) fn new(link: Arc<Link>) -> Context {
-        Context { link: LinkContext { link }, in_flight: Arc::default() }
+        Context { link: LinkContext::new(link), in_flight: Arc::default() }
+    }
+
+    pub(super) fn reminds<C: ClientContext>(&self, client: &Client<C>) {
+        self.link.reminds(client);
     }
 }
 

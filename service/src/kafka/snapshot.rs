@@ -34,7 +34,7 @@ pub fn read_partitions(
             .set("enable.auto.commit", "false")
             .set("enable.auto.offset.store", "false")
             .set("isolation.level", isolation);
-        let link = LinkContext { link: Link::new(settings.bootstrap()) };
+        let link = LinkContext::new(Link::new(settings.bootstrap()));
         config.create_with_context(link).map_err(|error| KafkaFault::of_client(&error))
     };
     // Asked under `read_committed` a broker says where the first open transaction begins.

@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::{Duration, Instant};
 
+use rdkafka::TopicPartitionList;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedHeaders, BorrowedMessage, Headers as _, Message as _};
 use rdkafka::topic_partition_list::Offset;
-use rdkafka::{ClientConfig, TopicPartitionList};
 
+use super::brokers::lasting;
 use super::config::{KafkaSettings, code_of};
 use super::ends::{Asking, Ends};
 use super::fault::{FaultKind, KafkaFault};
@@ -20,11 +21,6 @@ use super::reader::From;
 const LOOK: Duration = Duration::from_millis(50);
 /// Records taken at one go before the caller is heard again.
 const BATCH: usize = 10_000;
-
-/// How often it is looked whether the client still knows a broker.
-const LOOK_AFTER: Duration = Duration::from_secs(10);
-/// For questions that nobody waits for.
-const ASK: Duration = Duration::from_secs(1);
 
 /// A record as it lies in its topic.
 #[derive(Clone, Copy, Debug)]
@@ -79,12 +75,6 @@ impl<'a> Tailed<'a> {
 /// Use it from one thread.
 pub struct Tail {
     consumer: BaseConsumer<LinkContext>,
-    /// Of the consumer.
-    config: ClientConfig,
-    /// Where reading began.
-    start: TopicPartitionList,
-    /// When it was looked last whether the client still knows a broker.
-    looked: Instant,
     settings: KafkaSettings,
     /// Once somebody wants to know where the topics end.
     asking: Option<Asking>,
@@ -117,8 +107,12 @@ impl Tail {
             .set("auto.offset.reset", "earliest")
             // A view should not wait for a broker to fill a batch.
             .set("fetch.wait.max.ms", "100");
-        let consumer =
-            client(&config, settings.bootstrap()).map_err(|error| KafkaFault::of_client(&error))?;
+        lasting(&mut config);
+        let link = Link::new(settings.bootstrap());
+        let consumer: BaseConsumer<LinkContext> = config
+            .create_with_context(LinkContext::new(link))
+            .map_err(|error| KafkaFault::of_client(&error))?;
+        consumer.context().reminds(consumer.client());
         let fault = |error: &KafkaError| KafkaFault::of_link(code_of(error), "", settings.bootstrap());
         let mut assignment = TopicPartitionList::new();
         let mut partitions = BTreeMap::new();
@@ -143,9 +137,7 @@ impl Tail {
             }
         };
         let topics = topics.iter().map(|topic| (*topic).to_owned()).collect();
-        let (settings, start) = (settings.clone(), assignment);
-        let (asking, looked) = (None, Instant::now());
-        Ok(Self { consumer, config, start, looked, settings, asking, topics, partitions, behind })
+        Ok(Self { consumer, settings: settings.clone(), asking: None, topics, partitions, behind })
     }
 
     /// How many partitions a topic has.
@@ -174,48 +166,7 @@ impl Tail {
         if !self.behind.0.is_empty() {
             self.forget_reached();
         }
-        self.look_after();
         count
-    }
-
-    /// A client that was told of no broker at all, as by one that comes back from a long silence, forgets those that it knew and
-    /// asks for no others: librdkafka 2.12, <https://github.com/confluentinc/librdkafka/issues/5301>. Where a new client is
-    /// answered, it takes the place of such a one.
-    fn look_after(&mut self) {
-        if self.looked.elapsed() < LOOK_AFTER {
-            return;
-        }
-        let topic = self.topics.first().map(String::as_str);
-        let knows_brokers =
-            self.consumer.fetch_metadata(topic, ASK).is_ok_and(|found| !found.brokers().is_empty());
-        let is_forgetful = !knows_brokers
-            && Asking::new(&self.settings, "read_committed")
-                .and_then(|asking| asking.ends(&self.partitions, ASK))
-                .is_ok();
-        if is_forgetful && let Err(error) = self.begin_anew() {
-            tracing::warn!(%error, "a client that knows no broker any more was not made anew; trying again");
-        }
-        self.looked = Instant::now();
-    }
-
-    /// Another client goes on where this one was.
-    fn begin_anew(&mut self) -> Result<(), KafkaError> {
-        let mut places = self.start.clone();
-        for at in self.consumer.position()?.elements() {
-            if let Offset::Offset(_) = at.offset() {
-                places.set_partition_offset(at.topic(), at.partition(), at.offset())?;
-            }
-        }
-        let consumer = client(&self.config, self.settings.bootstrap())?;
-        consumer.assign(&places)?;
-        let old = std::mem::replace(&mut self.consumer, consumer);
-        // One without a broker may take its time to end. Where there is no thread for that, it ends here.
-        drop(std::thread::Builder::new().name("kafka end".to_owned()).spawn(move || drop(old)));
-        tracing::info!(
-            topics = self.topics.join(", "),
-            "a client that knew no broker any more was made anew"
-        );
-        Ok(())
     }
 
     /// Whether everything was read that lay there when the topics were opened. An open transaction is not waited for: what lies behind it comes
@@ -249,7 +200,7 @@ impl Tail {
         };
         let ends = asking.ends(&self.partitions, timeout);
         if ends.is_err() {
-            // It may have forgotten its brokers, as `look_after` says.
+            // It may have forgotten its brokers, and is not polled: nobody tells it of them again.
             self.asking = None;
         }
         ends
@@ -289,10 +240,6 @@ impl Tail {
             format!("{} could not be read to the end within {} s", self.topics.join(", "), timeout.as_secs());
         KafkaFault::new(FaultKind::Unreachable, sentence)
     }
-}
-
-fn client(config: &ClientConfig, bootstrap: &str) -> Result<BaseConsumer<LinkContext>, KafkaError> {
-    config.create_with_context(LinkContext { link: Link::new(bootstrap) })
 }
 
 /// Where each partition is to be read from.

@@ -10,6 +10,7 @@ use rdkafka::producer::{BaseRecord, Producer as _, ThreadedProducer};
 use rdkafka::{ClientConfig, TopicPartitionList};
 use sightline_schema::{CONTENT_TYPE_JSON, HEADER_CONTENT_TYPE, HEADER_SCHEMA, Message};
 
+use super::brokers::lasting;
 use super::config::{KafkaSettings, code_of};
 use super::fault::{FaultKind, KafkaFault};
 use super::link::Link;
@@ -83,9 +84,11 @@ impl Writer {
             .set("transactional.id", name)
             .set("transaction.timeout.ms", &bound)
             .set("message.timeout.ms", &bound);
+        lasting(&mut config);
         let producer: ThreadedProducer<Context> = config
             .create_with_context(Context::new(Arc::clone(&link)))
             .map_err(|error| KafkaFault::of_client(&error))?;
+        producer.client().context().reminds(producer.client());
         producer.init_transactions(timeout).map_err(|error| fault("begin as the writer", &error))?;
         Ok(Self { producer })
     }

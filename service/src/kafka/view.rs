@@ -46,7 +46,7 @@ pub fn read_to_end(
         .set("enable.partition.eof", "true")
         .set("isolation.level", "read_committed");
     let consumer: BaseConsumer<LinkContext> =
-        config.create_with_context(LinkContext { link }).map_err(|error| KafkaFault::of_client(&error))?;
+        config.create_with_context(LinkContext::new(link)).map_err(|error| KafkaFault::of_client(&error))?;
     let metadata = consumer.fetch_metadata(Some(topic), timeout).map_err(|error| fault(&error))?;
     let partitions: Vec<i32> = metadata
         .topics()

@@ -16,6 +16,7 @@ use rdkafka::{ClientContext, Statistics, TopicPartitionList};
 
 use super::batch::Batch;
 use super::{ASK, Answer, From, Partition, Step};
+use crate::kafka::brokers::Broker;
 use crate::kafka::fault::{FaultKind, KafkaFault};
 use crate::kafka::link::LinkContext;
 
@@ -198,6 +199,9 @@ impl ClientContext for ReaderContext {
 
     fn stats(&self, statistics: Statistics) {
         let look = || {
+            let brokers: Vec<_> =
+                statistics.brokers.values().map(|broker| Broker::of(&broker.source, &broker.state)).collect();
+            self.link.look(&brokers);
             let mut ends = self.ends.lock().unwrap_or_else(PoisonError::into_inner);
             for (name, topic) in statistics.topics {
                 for (partition, facts) in topic.partitions {

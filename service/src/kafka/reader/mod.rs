@@ -146,10 +146,11 @@ impl Reader {
             }
         }
         let (sender, steps) = mpsc::channel();
-        let link = LinkContext { link: Link::new(settings.bootstrap()) };
+        let link = LinkContext::new(Link::new(settings.bootstrap()));
         let context = ReaderContext::new(link, sender, options.from);
         let consumer: BaseConsumer<ReaderContext> =
             config.create_with_context(context).map_err(|error| KafkaFault::of_client(&error))?;
+        consumer.context().link.reminds(consumer.client());
         let topics: Vec<&str> = options.topics.iter().map(String::as_str).collect();
         consumer
             .subscribe(&topics)
