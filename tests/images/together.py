@@ -73,8 +73,9 @@ def main() -> None:
             return shown.returncode == 0 and shown.stdout.count('"running"') == 2
 
         until("two cameras that run", running, folder)
-        first = subprocess.Popen(run("events", ["tail", "events"], SIGHTLINE_HTTP="127.0.0.1:0"), stdout=subprocess.PIPE, text=True)
-        stack.callback(first.kill)
+        tail = run("events", ["tail", "events"], SIGHTLINE_HTTP="127.0.0.1:0")
+        first = subprocess.Popen(tail, stdout=subprocess.PIPE, text=True, start_new_session=True)
+        stack.callback(stop, first)
         line = first.stdout.readline().strip()
         if not line:
             sys.exit("no event went by")
@@ -105,17 +106,17 @@ def once(name: str, command: list[str]) -> None:
 def start(stack: contextlib.ExitStack, log: pathlib.Path, command: list[str]) -> subprocess.Popen:
     process = subprocess.Popen(["bash", "-c", AGAIN, "again", *command], stdout=log.open("wb"), stderr=subprocess.STDOUT, start_new_session=True)
 
-    def stop() -> None:
-        # The whole session: bash and `inside` wait before the program.
-        with contextlib.suppress(ProcessLookupError):
-            subprocess.run(["pkill", "-TERM", "-s", str(process.pid)], check=False)
-        try:
-            process.wait(60)
-        except subprocess.TimeoutExpired:
-            subprocess.run(["pkill", "-KILL", "-s", str(process.pid)], check=False)
-
-    stack.callback(stop)
+    stack.callback(stop, process)
     return process
+
+
+def stop(process: subprocess.Popen) -> None:
+    """Its whole session: bash and `inside` wait before the program."""
+    subprocess.run(["pkill", "-TERM", "-s", str(process.pid)], check=False)
+    try:
+        process.wait(60)
+    except subprocess.TimeoutExpired:
+        subprocess.run(["pkill", "-KILL", "-s", str(process.pid)], check=False)
 
 
 def until(what: str, condition, folder: pathlib.Path | None = None) -> None:
