@@ -77,8 +77,8 @@ test-traces: ## One frame's trace across all processes, by a real OpenTelemetry 
 	@scripts/setup.sh test
 	@scripts/kafka.sh
 	@scripts/otel-collector.sh
-	cargo build --locked --examples
-	cargo test --locked --test traces -- --ignored --nocapture
+	cargo build --workspace --locked --examples
+	cargo test --workspace --locked --test traces -- --ignored --nocapture
 
 model: ## How pods share cameras, model-checked further than `make test` does: STATES=3000000 of each scene
 	@MODEL_STATES=$(or $(STATES),3000000) MODEL_THREADS=2 \
